@@ -1,0 +1,2 @@
+// Package otp issues, delivers and checks one-time passwords.
+package otp
