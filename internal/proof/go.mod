@@ -1,3 +1,17 @@
 module otp.example/otp/internal/proof
 
 go 1.26.0
+
+require (
+	github.com/pquerna/otp v1.5.0
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/mod v0.42.0
+	otp.example/otp v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
+
+replace otp.example/otp => ../..

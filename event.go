@@ -1,0 +1,85 @@
+package otp
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// An EventType says what happened.
+type EventType string
+
+// The types of events.
+const (
+	EventRequested  EventType = "requested"   // a challenge exists and its limits are charged
+	EventSent       EventType = "sent"        // a sender accepted a message
+	EventSendFailed EventType = "send_failed" // no sender did, or it is not known
+	EventResent     EventType = "resent"      // a send was counted against a live challenge
+	EventVerified   EventType = "verified"    // a right code was used up
+	EventRejected   EventType = "rejected"    // an answer was no; Reason says why
+	EventLimited    EventType = "limited"     // a limit refused; Reason names it
+	EventRefused    EventType = "refused"     // a Guard, a preset or a check of the request refused
+	EventEscalated  EventType = "escalated"   // guesses ran low, so the code is longer
+	EventThreshold  EventType = "threshold"   // the same, once in 24 hours for each subject and recipient: tell the owner
+	EventCanceled   EventType = "canceled"    // a challenge was ended
+	EventRedeemed   EventType = "redeemed"    // a token was used up
+	EventFault      EventType = "fault"       // a store, policy source or hook failed
+)
+
+// An Event is one audit fact. It never holds a code, a handle or a full
+// recipient, and is safe to log.
+type Event struct {
+	Type      EventType
+	Time      time.Time // UTC
+	Tenant    string
+	Challenge string // stable pseudonym of the handle, useless as a handle
+	Subject   string // pseudonym; see Service.SubjectPseudonym
+	MaskedTo  string
+	Channel   Channel
+	Usage     Usage
+	Receipt   Receipt
+	Reason    string // one word, for what is not plain from Type
+	Err       error  // without codes, handles and recipients
+	Took      time.Duration
+}
+
+// LogEvents returns an OnEvent that writes to l: faults as errors, what was refused
+// as warnings, the rest as information.
+func LogEvents(l *slog.Logger) func(context.Context, Event) {
+	return func(ctx context.Context, e Event) {
+		level := slog.LevelInfo
+		switch e.Type {
+		case EventFault:
+			level = slog.LevelError
+		case EventSendFailed, EventRejected, EventLimited, EventRefused, EventThreshold:
+			level = slog.LevelWarn
+		}
+		if !l.Enabled(ctx, level) {
+			return
+		}
+		attrs := make([]slog.Attr, 0, 12)
+		add := func(key, value string) {
+			if value != "" {
+				attrs = append(attrs, slog.String(key, value))
+			}
+		}
+		add("event", string(e.Type))
+		attrs = append(attrs, slog.Time("at", e.Time))
+		add("tenant", e.Tenant)
+		add("challenge", e.Challenge)
+		add("subject", e.Subject)
+		add("to", e.MaskedTo)
+		add("channel", string(e.Channel))
+		add("usage", string(e.Usage))
+		add("provider", e.Receipt.Provider)
+		add("message_id", e.Receipt.MessageID)
+		add("reason", e.Reason)
+		if e.Err != nil {
+			add("error", e.Err.Error())
+		}
+		if e.Took > 0 {
+			attrs = append(attrs, slog.Duration("took", e.Took))
+		}
+		l.LogAttrs(ctx, level, "otp", attrs...)
+	}
+}

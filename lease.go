@@ -1,0 +1,147 @@
+package otp
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// leaseParts is how many leases a limit is cut into. More of them waste less when a
+// process ends, and cost more calls.
+const leaseParts = 64
+
+// leases charge meters that every request of a tenant would touch. One key that all
+// requests charge would serialize them in the store, so a process takes a part of the
+// limit ahead and spends it in memory. The part is charged at the end of its lease:
+// whatever is spent before that leaves the window too late, never too early. What a
+// crashed process had left over is charged until then, so it only refuses early.
+type leases struct {
+	limiter Limiter
+	mu      sync.Mutex
+	m       map[leaseKey]*lease
+}
+
+// leaseKey tells leases of one meter apart that were taken under other limits.
+type leaseKey struct {
+	meter  string
+	limits [MaxLimits]Limit
+}
+
+type lease struct {
+	turn   chan struct{} // held while the lease is looked at or renewed
+	left   int64
+	at     time.Time       // when it ends, and what it is charged as
+	refund map[int64]int64 // for leases that have ended, by their end in microseconds
+}
+
+// take spends cost of the limits of key. It returns the time that it counts as, for
+// give.
+func (l *leases) take(ctx context.Context, key string, cost int64, limits []Limit, now time.Time) (Decision, time.Time, error) {
+	if cost == 0 || len(limits) == 0 {
+		return Decision{OK: true}, time.Time{}, nil
+	}
+	e := l.get(key, limits)
+	select {
+	case <-e.turn:
+	case <-ctx.Done():
+		return Decision{}, time.Time{}, ctx.Err()
+	}
+	defer func() { e.turn <- struct{}{} }()
+
+	if e.left >= cost && now.Before(e.at) {
+		e.left -= cost
+		return Decision{OK: true}, e.at, nil
+	}
+	term, unit := leaseTerm(limits)
+	if err := l.flush(ctx, key, e, term); err != nil {
+		return Decision{}, time.Time{}, err
+	}
+	at := term.end(now)
+	for _, part := range []int64{max(unit, cost), cost} { // the rest, when a whole part is not left
+		d, err := l.limiter.Take(ctx, key, part, term.limits, at)
+		if err != nil {
+			return Decision{}, time.Time{}, err
+		}
+		if d.OK {
+			if !at.Equal(e.at) {
+				e.left = 0
+			}
+			e.left, e.at = e.left+part-cost, at
+			return d, at, nil
+		}
+		if part == cost {
+			return d, time.Time{}, nil
+		}
+	}
+	return Decision{}, time.Time{}, nil // unreachable
+}
+
+// give returns what a take of the same cost and limits spent, here or in another process. It reaches the meter with
+// the next lease; until then this process refuses too early.
+func (l *leases) give(key string, cost int64, limits []Limit, at time.Time) {
+	if cost == 0 || at.IsZero() {
+		return
+	}
+	e := l.get(key, limits)
+	<-e.turn
+	defer func() { e.turn <- struct{}{} }()
+	if at.Equal(e.at) {
+		e.left += cost
+		return
+	}
+	if e.refund == nil {
+		e.refund = map[int64]int64{}
+	}
+	e.refund[at.UnixMicro()] += cost
+}
+
+func (l *leases) flush(ctx context.Context, key string, e *lease, term leaseLimits) error {
+	for at, cost := range e.refund {
+		delete(e.refund, at) // even if it fails: given back twice would be worse than not at all
+		if err := l.limiter.Give(ctx, key, cost, term.limits, time.UnixMicro(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *leases) get(meter string, limits []Limit) *lease {
+	key := leaseKey{meter: meter}
+	copy(key.limits[:], limits)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.m[key]
+	if e == nil {
+		e = &lease{turn: make(chan struct{}, 1)}
+		e.turn <- struct{}{}
+		l.m[key] = e
+	}
+	return e
+}
+
+// leaseLimits are limits whose windows are long enough for charges that are made ahead.
+type leaseLimits struct {
+	limits []Limit
+	length time.Duration
+	grid   int64 // microseconds
+}
+
+// leaseTerm stretches each window by a sixteenth of the shortest, which is more than a
+// lease may lie ahead, and puts the ends of leases on the grid that the meter may round
+// to, so that a part of a lease can be given back.
+func leaseTerm(limits []Limit) (term leaseLimits, unit int64) {
+	shortest, n := limits[0].Per, limits[0].N
+	for _, l := range limits {
+		shortest, n = min(shortest, l.Per), min(n, l.N)
+	}
+	for _, l := range limits {
+		term.limits = append(term.limits, Limit{N: l.N, Per: l.Per + shortest/16})
+	}
+	term.length = shortest / leaseParts
+	term.grid = max(1, micros(shortest+shortest/16)/exactCharges)
+	return term, n / leaseParts
+}
+
+func (t *leaseLimits) end(now time.Time) time.Time {
+	return time.UnixMicro(roundUp(now.Add(t.length), t.grid)).UTC()
+}

@@ -1,0 +1,322 @@
+// Package memstore keeps challenges, limits and counters in the memory of one
+// process. It needs no server and no set-up:
+//
+//	svc, err := otp.New(otp.Config{Store: memstore.New(), …})
+//
+// # What is guaranteed
+//
+// A [Store] implements every store contract of package otp, and each call is one
+// atomic step. It is bounded: when it is full it refuses what is new with
+// [ErrFull] and goes on serving what it holds. It never forgets a live record, a
+// used code, a limit that can still refuse or a counter to make room, so filling
+// it up gains an attacker no fresh attempts. It takes the time from its callers
+// alone and starts no goroutine.
+//
+// # What is not
+//
+// Nothing survives the process, and nothing is shared with another one. After a
+// restart
+//
+//   - codes that were sent no longer work, and people must ask for new ones;
+//   - every limit and every guess ledger is empty: who can make the process
+//     restart, or waits for the next deployment, gets all guesses and all
+//     messages anew;
+//   - the counters of TOTP and HOTP are gone: a code of an authenticator app
+//     that was used just before is accepted once more while its time step lasts,
+//     and every HOTP code from the credential's starting counter on is accepted
+//     again.
+//
+// And two replicas behind a load balancer admit everything twice, or find
+// nothing. So a memstore suits tests, and services that run as one process and
+// need delivered codes only. For anything else take sqlstore or redisstore.
+//
+// # Sizing
+//
+// A challenge of a service is one record and about four meters: five entries that
+// take about 700 bytes. Records live as long as their codes, minutes; meters as
+// long as the longest window of their limits, days, and after a wrong guess up
+// to a year. Count, for [Bounds], the people who ask for a code in that time, not
+// the challenges that are open at once. [Store.Used] says how full the store is;
+// watch it, because a full store turns new people away.
+//
+// # Pruning
+//
+// Expired entries make room when the store is full. To have them go earlier, call
+// [Store.Prune], or Prune of the service, every minute or so. The memory of what
+// was forgotten is kept for new entries and is not returned to the system.
+package memstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"time"
+
+	"otp.example/otp"
+)
+
+// ErrFull is returned where a new record, meter or counter would exceed the
+// [Bounds]. Nothing has changed then. It is a fault, so a service that gets it
+// denies.
+var ErrFull = errors.New("memstore: full")
+
+// What package otp says of its fields.
+const (
+	maxKey    = 128
+	maxSealed = 4 << 10
+)
+
+// pruneBatch is for how many entries Prune keeps a shard locked, so that no other
+// call waits for long.
+const pruneBatch = 256
+
+// reclaimBatch is how much a call forgets that found the store full. It is room
+// for the largest record and its meters.
+const reclaimBatch = 128
+
+// A Store keeps records, meters and counters in memory. It is safe for concurrent
+// use. Make one with [New] or [NewBounded].
+type Store struct {
+	seed   maphash.Seed
+	room   room
+	shards [shardCount]shard
+}
+
+var (
+	_ otp.ChargingStore = (*Store)(nil)
+	_ otp.CounterStore  = (*Store)(nil)
+	_ otp.Pruner        = (*Store)(nil)
+)
+
+// New returns an empty Store with the default [Bounds].
+func New() *Store { return NewBounded(Bounds{}) }
+
+// NewBounded returns an empty Store that holds at most b.
+func NewBounded(b Bounds) *Store {
+	s := &Store{seed: maphash.MakeSeed(), room: room{max: b.withDefaults()}}
+	for i := range s.shards {
+		s.shards[i].init(s.seed, &s.room)
+	}
+	return s
+}
+
+// Used returns what s holds now, in the units of [Bounds].
+func (s *Store) Used() Bounds {
+	return Bounds{Entries: s.room.entries.Load(), Bytes: s.room.bytes.Load()}
+}
+
+// Put stores r unless a live record has its ID. A record that is new to a full
+// store is refused with [ErrFull].
+func (s *Store) Put(ctx context.Context, r otp.Record, now time.Time) (otp.Record, bool, error) {
+	out, err := s.PutCharged(ctx, r, nil, now)
+	return out.Record, out.Applied, err
+}
+
+// Get returns the record with the given ID.
+func (s *Store) Get(ctx context.Context, id string) (otp.Record, error) {
+	if err := done(ctx); err != nil {
+		return otp.Record{}, err
+	}
+	h, sh := s.place(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(kindRecord, id, h)
+	if i == 0 {
+		return otp.Record{}, otp.ErrNotFound
+	}
+	var buf [recordBuf]byte
+	return detached(decodeRecord(id, sh.value(i, buf[:0]))), nil
+}
+
+// Spend counts one attempt against a live record and verifies it if one of the
+// candidates is right. It works in a full store as in any other.
+func (s *Store) Spend(ctx context.Context, id string, candidates []byte, now time.Time) (otp.Record, bool, error) {
+	return s.change(ctx, id, func(r *otp.Record) bool { return r.Spend(candidates, now) })
+}
+
+// Cancel ends a live record.
+func (s *Store) Cancel(ctx context.Context, id string, now time.Time) (otp.Record, bool, error) {
+	return s.change(ctx, id, func(r *otp.Record) bool { return r.Cancel(now) })
+}
+
+// Reissue counts one send against a live record and adds digest.
+func (s *Store) Reissue(ctx context.Context, id string, digest []byte, live int, now time.Time) (otp.Record, bool, error) {
+	out, err := s.ReissueCharged(ctx, id, digest, live, nil, now)
+	return out.Record, out.Applied, err
+}
+
+func (s *Store) change(ctx context.Context, id string, f func(*otp.Record) bool) (otp.Record, bool, error) {
+	if err := done(ctx); err != nil {
+		return otp.Record{}, false, err
+	}
+	h, sh := s.place(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(kindRecord, id, h)
+	if i == 0 {
+		return otp.Record{}, false, otp.ErrNotFound
+	}
+	var buf [recordBuf]byte
+	r := decodeRecord(id, sh.value(i, buf[:0]))
+	applied := f(&r)
+	r = detached(r)
+	if applied {
+		sh.update(i, appendRecord(buf[:0], &r))
+	}
+	return r, applied, nil
+}
+
+// Take charges cost to every limit of key, or to none. A key that is new to a
+// full store is refused with [ErrFull].
+func (s *Store) Take(ctx context.Context, key string, cost int64, limits []otp.Limit, now time.Time) (otp.Decision, error) {
+	if err := done(ctx); err != nil {
+		return otp.Decision{}, err
+	}
+	if err := checkKey(key); err != nil {
+		return otp.Decision{}, err
+	}
+	d, err := s.take(key, cost, limits, now)
+	if errors.Is(err, ErrFull) && s.reclaim(now) {
+		d, err = s.take(key, cost, limits, now)
+	}
+	return d, err
+}
+
+func (s *Store) take(key string, cost int64, limits []otp.Limit, now time.Time) (otp.Decision, error) {
+	h, sh := s.place(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(kindMeter, key, h)
+	var buf [meterBuf]byte
+	m, d := otp.Meter(sh.value(i, buf[:0])).Take(cost, limits, now)
+	if !d.OK || cost == 0 {
+		return d, nil
+	}
+	if i == 0 && !s.room.take(1, entryCost(len(key)+len(m))) {
+		return otp.Decision{}, ErrFull
+	}
+	sh.setMeter(i, key, h, m)
+	return d, nil
+}
+
+// Give returns what a Take charged.
+func (s *Store) Give(ctx context.Context, key string, cost int64, limits []otp.Limit, at time.Time) error {
+	if err := done(ctx); err != nil {
+		return err
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	s.give(key, cost, limits, at)
+	return nil
+}
+
+func (s *Store) give(key string, cost int64, limits []otp.Limit, at time.Time) {
+	h, sh := s.place(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(kindMeter, key, h)
+	if i == 0 {
+		return // forgotten, and so full again
+	}
+	var buf [meterBuf]byte
+	m := otp.Meter(sh.value(i, buf[:0])).Give(cost, limits, at)
+	sh.setMeter(i, key, h, m)
+}
+
+// Advance sets key to counter and reports true if counter is greater than the
+// stored one or key is new. A key that is new to a full store is refused with
+// [ErrFull]. Nothing is forgotten first, because Advance is not told the time.
+func (s *Store) Advance(ctx context.Context, key string, counter uint64) (bool, error) {
+	if err := done(ctx); err != nil {
+		return false, err
+	}
+	if err := checkKey(key); err != nil {
+		return false, err
+	}
+	h, sh := s.place(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(kindCounter, key, h)
+	var buf [counterSize]byte
+	switch {
+	case i != 0 && counter <= decodeCounter(sh.value(i, buf[:0])):
+		return false, nil
+	case i == 0 && !s.room.take(1, entryCost(len(key)+counterSize)):
+		return false, ErrFull
+	case i == 0:
+		i = sh.insert(kindCounter, key, h)
+	}
+	sh.update(i, appendCounter(buf[:0], counter))
+	return true, nil
+}
+
+// Prune forgets at most max records and meters that expired at or before the
+// given time and reports how many. Its cost depends on how many there are, not on
+// how many entries the store holds. It locks a small part of the store at a time,
+// so other calls go on. If ctx ends it reports what it has forgotten until then
+// and the error.
+func (s *Store) Prune(ctx context.Context, before time.Time, max int) (int, error) {
+	forgotten := 0
+	for i := range s.shards {
+		for sh := &s.shards[i]; forgotten < max && sh.soonest.Load() <= before.UnixMicro(); {
+			if err := done(ctx); err != nil {
+				return forgotten, err
+			}
+			forgotten += sh.forget(before.UnixMicro(), min(max-forgotten, pruneBatch))
+		}
+	}
+	return forgotten, done(ctx)
+}
+
+// reclaim makes room in a full store, if anything in it has expired.
+func (s *Store) reclaim(now time.Time) bool {
+	n, _ := s.Prune(context.Background(), now, reclaimBatch)
+	return n > 0
+}
+
+func (s *Store) place(key string) (uint64, *shard) {
+	if len(key) > maxKey {
+		return 0, &s.shards[0] // an ID that no record has: not worth hashing
+	}
+	h := maphash.String(s.seed, key)
+	return h, &s.shards[h%shardCount]
+}
+
+func done(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: %w", err)
+	}
+	return nil
+}
+
+func checkKey(key string) error {
+	if len(key) > maxKey {
+		return fmt.Errorf("memstore: key longer than %d bytes", maxKey)
+	}
+	return nil
+}
+
+func checkRecord(r *otp.Record) error {
+	switch {
+	case r.ID == "":
+		return errors.New("memstore: record ID empty")
+	case len(r.ID) > maxKey:
+		return fmt.Errorf("memstore: record ID longer than %d bytes", maxKey)
+	case len(r.Sealed) > maxSealed:
+		return fmt.Errorf("memstore: record Sealed longer than %d bytes", maxSealed)
+	}
+	return checkDigests("record Digests", r.Digests)
+}
+
+func checkDigests(name string, d []byte) error {
+	if len(d)%otp.DigestSize != 0 {
+		return fmt.Errorf("memstore: %s not a multiple of %d bytes", name, otp.DigestSize)
+	}
+	return nil
+}
+
+// never is the expiry of what is not forgotten.
+const never = math.MaxInt64

@@ -1,0 +1,171 @@
+package otp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	queueWorkers = 16
+	queueTries   = 4
+	queuePause   = time.Second // before the second try; doubled before each further one
+)
+
+var (
+	errQueueFull   = fmt.Errorf("%w: queue is full", ErrNotAccepted)
+	errQueueClosed = fmt.Errorf("%w: queue is closed", ErrNotAccepted)
+	errTooLate     = fmt.Errorf("%w: message has expired", ErrNotAccepted)
+)
+
+// A Queue is a [Sender] that takes messages at once and sends them from the workers
+// that Run starts, so that a caller's answer does not depend on the provider. It holds
+// a bounded number of messages, in memory only: what is waiting when the process dies
+// is lost, and the person asks again.
+//
+// A message that fails is tried again up to three times, with the same Message.Key, as
+// long as it is valid; after [ErrUndeliverable] it is not. It is safe for concurrent
+// use.
+type Queue struct {
+	to      Sender
+	waiting chan queued
+
+	mu     sync.RWMutex // held for writing while the queue is opened or closed
+	closed bool
+}
+
+type queued struct {
+	m        Message
+	deadline time.Time                             // by the process's own clock
+	done     func(context.Context, Receipt, error) // nil for messages that nobody waits for
+	drop     bool                                  // a decoy, which takes a place and is not sent
+}
+
+// NewQueue returns a queue that holds up to size messages for s. Sizes below 1 are
+// taken as 1. It sends nothing before Run.
+func NewQueue(s Sender, size int) *Queue {
+	return &Queue{to: s, waiting: make(chan queued, max(1, size))}
+}
+
+// Send puts m into the queue. The receipt is empty, since no provider has seen the
+// message yet. A full queue and one that has stopped refuse with [ErrNotAccepted].
+func (q *Queue) Send(_ context.Context, m Message) (Receipt, error) {
+	return Receipt{}, q.put(queued{m: m})
+}
+
+func (q *Queue) put(e queued) error {
+	e.deadline = time.Now().Add(e.m.TTL)
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.closed {
+		return errQueueClosed
+	}
+	select {
+	case q.waiting <- e:
+		return nil
+	default:
+		return errQueueFull
+	}
+}
+
+// Run sends what is in the queue until ctx ends. Then it takes no more, tries what is
+// left once each, and returns the reason of ctx when all is done. It may be called once.
+func (q *Queue) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for range queueWorkers {
+		workers.Go(func() {
+			for e := range q.waiting {
+				q.deliver(ctx, e)
+			}
+		})
+	}
+	<-ctx.Done()
+	q.mu.Lock()
+	if !q.closed {
+		q.closed = true
+		close(q.waiting)
+	}
+	q.mu.Unlock()
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// deliver tries e until it is sent, cannot be, or is too late. What has begun is not
+// cut off by the end of ctx.
+func (q *Queue) deliver(ctx context.Context, e queued) {
+	if e.drop {
+		return
+	}
+	calls := context.WithoutCancel(ctx)
+	receipt, err := Receipt{}, error(errTooLate)
+	pause := queuePause
+	for try := 1; time.Now().Before(e.deadline); try++ {
+		c, cancel := context.WithDeadline(calls, e.deadline)
+		receipt, err = send(c, q.to, e.m)
+		cancel()
+		if err == nil || try == queueTries || errors.Is(err, ErrUndeliverable) || !sleep(ctx, pause) {
+			break
+		}
+		pause *= 2
+	}
+	if e.done != nil {
+		e.done(calls, receipt, err)
+	}
+}
+
+// sleep returns false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+const (
+	breakerFailures = 5
+	breakerPause    = 30 * time.Second
+)
+
+var errBreakerOpen = fmt.Errorf("%w: provider failed and is left alone for a while", ErrNotAccepted)
+
+// Breaker returns a Sender that, after 5 failures of s in a row, refuses with
+// [ErrNotAccepted] for 30 seconds, then lets one message through to see. So a provider
+// that hangs does not hold up those behind it in a [Failover]. Recipients that cannot
+// be reached are no failures of a provider.
+func Breaker(s Sender) Sender {
+	var mu sync.Mutex
+	failures, shut := 0, time.Time{}
+	allowed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if failures < breakerFailures {
+			return true
+		}
+		if time.Now().Before(shut) {
+			return false
+		}
+		shut = time.Now().Add(breakerPause) // the one that looks; the others wait for it
+		return true
+	}
+	return SenderFunc(func(ctx context.Context, m Message) (Receipt, error) {
+		if !allowed() {
+			return Receipt{}, errBreakerOpen
+		}
+		receipt, err := safeSend(ctx, s, m)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil || errors.Is(err, ErrUndeliverable) {
+			failures = 0
+			return receipt, err
+		}
+		failures++
+		shut = time.Now().Add(breakerPause)
+		return receipt, err
+	})
+}

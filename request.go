@@ -1,0 +1,560 @@
+package otp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	maxSubject   = 256
+	maxBinding   = 1024
+	maxExtra     = 1024
+	maxReference = 256
+	maxFallback  = 4
+	maxLocale    = 35
+)
+
+var errLiveReference = invalid("Reference", "has a live challenge")
+
+// Request issues a challenge, hands its message to the sender and returns. If
+// r.IdempotencyKey repeats while the challenge is live, Request returns that challenge
+// and sends nothing.
+//
+// Limits are charged before the sender is called. If no sender accepts the message the
+// challenge is canceled and the error is a [*DeliveryError]; what was charged for the
+// send is given back if the provider has certainly not taken it. With r.Conceal, failures
+// and limits of the subject and recipient become events.
+//
+// Errors: [ErrInvalidRequest] names the field, [ErrRefused] is a guard's or preset's,
+// [ErrRateLimited] comes as a [*RateLimitError]; anything else is a fault.
+func (s *Service) Request(ctx context.Context, r Request) (Challenge, error) {
+	d, err := s.draft(ctx, r, true)
+	if err != nil {
+		return Challenge{}, s.refuse(ctx, r.event(), err)
+	}
+	out, err := s.put(ctx, d)
+	if err != nil {
+		return Challenge{}, s.refuse(ctx, d.event(), err)
+	}
+	if !out.Applied {
+		return s.repeat(ctx, d, &out.Record)
+	}
+	ch := d.challenge(s.tenant, &out.Record)
+	ch.Receipt, err = s.deliver(ctx, &delivery{
+		route: d.p.routes[0], code: d.code, record: &out.Record, payload: &d.p, subject: d.h.subject,
+		charges: d.sends, mute: d.p.has(flagDecoy) || out.Refused != nil,
+	})
+	if err != nil && !r.Conceal {
+		if _, _, cancelErr := s.store.Cancel(context.WithoutCancel(ctx), d.record, d.now); cancelErr != nil {
+			err = errors.Join(err, s.refuse(ctx, d.event(), storeFault(cancelErr)))
+		}
+		return Challenge{}, err
+	}
+	return ch, nil
+}
+
+// Issue is Request without the send: the caller delivers the code itself. It takes
+// neither Conceal nor an IdempotencyKey, since a repeat could not return the code.
+func (s *Service) Issue(ctx context.Context, r Request) (Challenge, Secret, error) {
+	d, err := s.draft(ctx, r, false)
+	if err != nil {
+		return Challenge{}, Secret{}, s.refuse(ctx, r.event(), err)
+	}
+	out, err := s.put(ctx, d)
+	if err != nil {
+		return Challenge{}, Secret{}, s.refuse(ctx, d.event(), err)
+	}
+	if !out.Applied {
+		return Challenge{}, Secret{}, s.refuse(ctx, d.event(), errLiveReference)
+	}
+	return d.challenge(s.tenant, &out.Record), d.code, nil
+}
+
+// A draft is a checked request on its way to a record.
+type draft struct {
+	r      Request // canonical
+	now    time.Time
+	policy Policy
+	h      handle
+	record string
+	id     string // for references, what Service.Reference returns
+	p      payload
+	meters sendMeters
+	levels []Format
+	own    string // the caller's code, in its canonical form
+	sends  []Charge
+	leased time.Time // when the tenant's send limit was charged
+	code   Secret
+}
+
+// draft checks everything about a request that can be checked without the store.
+func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.check(ctx, &r, sends); err != nil {
+		return nil, err
+	}
+	policy, err := s.policy(ctx, r.Channel, r.Usage)
+	if err != nil {
+		return nil, err
+	}
+	if policy, err = policy.override(r.Policy); err != nil {
+		return nil, err
+	}
+	if r.Policy != nil {
+		if err := policy.validate(PolicyKey{Channel: r.Channel, Usage: r.Usage}); err != nil {
+			return nil, invalid("Policy", err.Error())
+		}
+	}
+	if policy.RequireBinding && r.Binding == "" {
+		return nil, invalid("Binding", "is required by the policy")
+	}
+	if err := s.cfg.Guard.Check(ctx, r); err != nil {
+		if !r.Conceal || !errors.Is(err, ErrRefused) {
+			return nil, err
+		}
+		e := r.event()
+		e.MaskedTo = mask(r.Channel, r.To)
+		_ = s.refuse(ctx, e, err)
+		r.Decoy = true
+	}
+
+	d := &draft{r: r, now: s.now(), policy: policy, levels: policy.Formats}
+	d.p = payload{
+		created: d.now, expires: d.now.Add(policy.TTL).Truncate(time.Microsecond),
+		maxAttempts: policy.MaxAttempts, maxSends: policy.MaxSends, liveCodes: policy.LiveCodes,
+		usage: r.Usage, subject: r.Subject, binding: r.Binding, locale: r.Locale, extra: r.Extra, routes: r.routes(),
+	}
+	if r.Decoy {
+		d.p.flags |= flagDecoy
+	}
+	if r.Conceal {
+		d.p.flags |= flagConceal
+	}
+	fixed := s.cfg.InsecureTestNumbers.Code(r.To)
+	if fixed != "" {
+		d.p.flags |= flagFree
+	}
+	if d.own = fixed; r.Code.reveal != nil {
+		d.own = r.Code.Reveal()
+	}
+	if d.own != "" {
+		if err := d.takeOwnCode(); err != nil {
+			return nil, err
+		}
+	}
+
+	keys := s.keys()
+	d.h = s.handleOf(keys, keys.primary, &d.p)
+	d.meters = keys.sendMeters(s.tenant, d.h.subject, d.p.routes[0], r.Client)
+	switch {
+	case r.Reference != "":
+		copy(d.h.nonce[:], random(nonceSize))
+		d.p.nonce = d.h.nonce[:]
+		d.record = recordID(s.tenant, s.referenceNonce(r.Usage, r.Reference))
+		d.id = s.Reference(r.Usage, r.Reference)
+	case r.IdempotencyKey != "":
+		copy(d.h.nonce[:], keys.index.idempotency.sum(nil, d.idempotency(s.tenant)))
+		d.record = recordID(s.tenant, d.h.nonce[:])
+	default:
+		copy(d.h.nonce[:], random(nonceSize))
+		d.record = recordID(s.tenant, d.h.nonce[:])
+	}
+	return d, nil
+}
+
+// idempotency is all that must be equal for a request to be a repeat.
+func (d *draft) idempotency(tenant string) []byte {
+	decoy := "real"
+	if d.r.Decoy {
+		decoy = "decoy"
+	}
+	var b []byte
+	for _, f := range []string{tenant, string(d.r.Usage), d.r.Subject, string(d.r.Channel), d.r.To, d.r.Binding, decoy, d.r.IdempotencyKey} {
+		b = appendField(b, f)
+	}
+	return b
+}
+
+// check makes r canonical. Nothing else reads a field before it was here.
+func (s *Service) check(ctx context.Context, r *Request, sends bool) error {
+	if problem := checkText(s.tenant, maxTenant); problem != "" {
+		return invalid("Tenant", problem)
+	}
+	for _, f := range []struct {
+		field, value string
+		limit        int
+	}{
+		{"Subject", r.Subject, maxSubject},
+		{"Binding", r.Binding, maxBinding},
+		{"Reference", r.Reference, maxReference},
+		{"IdempotencyKey", r.IdempotencyKey, maxReference},
+	} {
+		if problem := checkText(f.value, f.limit); problem != "" {
+			return invalid(f.field, problem)
+		}
+	}
+	switch {
+	case !isLabel(string(r.Usage)):
+		return invalid("Usage", "is not 1 to 32 lower-case letters, digits, '.', '-' and '_'")
+	case len(r.Extra) > maxExtra:
+		return invalid("Extra", "is longer than 1024 bytes")
+	case r.Locale != "" && !isName(r.Locale, maxLocale):
+		return invalid("Locale", "is not a BCP 47 tag")
+	case len(r.Fallback) > maxFallback:
+		return invalid("Fallback", "has more than 4 routes")
+	case r.Reference != "" && r.IdempotencyKey != "":
+		return invalid("IdempotencyKey", "cannot be used together with Reference")
+	case !sends && r.IdempotencyKey != "":
+		return invalid("IdempotencyKey", "cannot be used with Issue")
+	case !sends && r.Conceal:
+		return invalid("Conceal", "cannot be used with Issue")
+	}
+	r.Extra = slices.Clone(r.Extra)
+	r.Fallback = slices.Clone(r.Fallback)
+
+	var err error
+	if r.To, err = s.checkRoute(ctx, "", Route{Channel: r.Channel, To: r.To}, sends, r.Conceal); err != nil {
+		return err
+	}
+	seen := []Channel{r.Channel}
+	for i := range r.Fallback {
+		f := &r.Fallback[i]
+		if slices.Contains(seen, f.Channel) {
+			return invalid("Fallback", "names a channel twice")
+		}
+		seen = append(seen, f.Channel)
+		if f.To, err = s.checkRoute(ctx, "Fallback.", *f, sends, r.Conceal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRoute returns the canonical recipient of a route.
+func (s *Service) checkRoute(ctx context.Context, field string, route Route, sends, conceal bool) (string, error) {
+	if !isLabel(string(route.Channel)) {
+		return "", invalid(field+"Channel", "is empty or malformed")
+	}
+	if sends {
+		sender, ok := s.cfg.Senders[route.Channel]
+		if !ok {
+			return "", invalid(field+"Channel", "has no sender")
+		}
+		if _, queued := sender.(*Queue); conceal && !queued {
+			return "", invalid("Conceal", "needs a Queue as the sender of the channel")
+		}
+	}
+	to := route.To
+	if s.cfg.Normalize != nil && len(to) <= maxRecipient {
+		var err error
+		if to, err = s.cfg.Normalize(ctx, route.Channel, to); err != nil {
+			return "", invalid(field+"To", "could not be normalized")
+		}
+	}
+	to, problem := canonicalRecipient(route.Channel, to)
+	if problem != "" {
+		return "", invalid(field+"To", problem)
+	}
+	return to, nil
+}
+
+// routes lists all ways of r, the requested one first.
+func (r *Request) routes() []Route {
+	return append([]Route{{Channel: r.Channel, To: r.To}}, r.Fallback...)
+}
+
+// takeOwnCode finds the format of a code that the caller or a test chose.
+func (d *draft) takeOwnCode() error {
+	for i, f := range d.levels {
+		if code, ok := f.canonical(d.own); ok {
+			d.own, d.levels, d.p.level = code, []Format{f}, i
+			return nil
+		}
+	}
+	return invalid("Code", "has none of the policy's formats")
+}
+
+// put reserves, charges and stores in one call, with the shortest format whose guesses
+// the ledgers have room for.
+func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
+	silent := d.p.has(flagConceal)
+	if !d.p.has(flagFree) {
+		d.sends = d.meters.charges(make([]Charge, 0, 8), &d.policy, d.now, silent)
+	}
+	if err := s.takeTenantSends(ctx, d); err != nil {
+		return Outcome{}, err
+	}
+	for i := range d.levels {
+		out, full, err := s.putLevel(ctx, d, i)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if full && i < len(d.levels)-1 {
+			continue
+		}
+		if !out.Applied {
+			s.giveTenantGuesses(&d.p)
+			s.leases.give(d.tenantSends(s), 1, d.policy.Limits.Tenant, d.leased)
+		}
+		if out.Refused != nil && !out.Applied {
+			return Outcome{}, &RateLimitError{Scope: out.Refused.Scope, RetryAfter: out.Refused.RetryAfter}
+		}
+		if out.Applied {
+			s.told(ctx, d, i, out.Refused)
+		}
+		return out, nil
+	}
+	return Outcome{}, &RateLimitError{Scope: scopeGuesses} // unreachable: the last level returns
+}
+
+// putLevel tries one format. It reports whether a ledger had no room for it.
+func (s *Service) putLevel(ctx context.Context, d *draft, i int) (out Outcome, full bool, err error) {
+	last := i == len(d.levels)-1
+	d.p.format = d.levels[i]
+	d.h.format = d.levels[i]
+	d.p.flags &^= flagHalf
+	if d.own == "" {
+		d.p.level = i
+		if !last {
+			d.p.flags |= flagHalf
+		}
+	}
+	if full, err := s.takeTenantGuesses(ctx, d); err != nil || full {
+		if full && last {
+			err = &RateLimitError{Scope: scopeTenant}
+		}
+		return Outcome{}, full, err
+	}
+	if d.code, err = d.makeCode(s.cfg.Generator); err != nil {
+		return Outcome{}, false, err
+	}
+	digest := d.h.digest(nil, s.tenant, d.p.usage, d.p.binding, 0, d.code.Reveal())
+	if d.p.has(flagDecoy) {
+		digest = random(DigestSize) // of no code
+	}
+	rec := Record{
+		ID: d.record, Digests: digest, Sealed: d.h.keys.seal(d.record, &d.p), State: StatePending,
+		MaxAttempts: d.p.maxAttempts, Sends: 1, MaxSends: d.p.maxSends,
+		CreatedAt: d.now, SentAt: d.now, ExpiresAt: d.p.expires,
+	}
+	keys := s.keys()
+	reserve := keys.reservation(s.tenant, &d.h, &d.p)
+	charges := reserve.take(slices.Clone(d.sends), s.cfg.GuessLimits, last && d.p.has(flagConceal))
+	out, err = s.store.PutCharged(ctx, rec, charges, d.now)
+	if err != nil {
+		return Outcome{}, false, storeFault(err)
+	}
+	full = !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses
+	if full && !last {
+		s.giveTenantGuesses(&d.p)
+	}
+	return out, full, nil
+}
+
+func (d *draft) makeCode(g Generator) (Secret, error) {
+	if d.own != "" {
+		return NewSecret(d.own), nil
+	}
+	code, err := g.Generate(d.p.format)
+	if err != nil {
+		return Secret{}, fmt.Errorf("otp: generator: %w", err)
+	}
+	if canonical, ok := d.p.format.canonical(code.Reveal()); !ok || canonical != code.Reveal() {
+		return Secret{}, errors.New("otp: generator: code is not of the format that was asked for")
+	}
+	return code, nil
+}
+
+// told says what was done, and whether guesses ran low or a limit refused in silence.
+func (s *Service) told(ctx context.Context, d *draft, level int, refused *Refusal) {
+	if refused != nil {
+		_ = s.refuse(ctx, d.event(), &RateLimitError{Scope: refused.Scope, RetryAfter: refused.RetryAfter})
+	}
+	e := d.event()
+	e.Type = EventRequested
+	s.emit(ctx, e)
+	if level == 0 {
+		return
+	}
+	e.Type = EventEscalated
+	s.emit(ctx, e)
+	// Once a day in all processes, however many requests see it at the same time.
+	who := d.h.subject
+	if who == (pseudonym{}) {
+		who = d.h.recipient
+	}
+	first, err := s.cfg.Limiter.Take(ctx, meterKey(meterNotice, who), 1, noticeLimit, d.now)
+	switch {
+	case err != nil:
+		_ = s.refuse(ctx, e, storeFault(err)) // the challenge exists; only the notice is lost
+	case first.OK:
+		e.Type = EventThreshold
+		s.emit(ctx, e)
+	}
+}
+
+func (s *Service) takeTenantSends(ctx context.Context, d *draft) error {
+	limits := d.policy.Limits.Tenant
+	if len(limits) == 0 || d.p.has(flagFree) {
+		return nil
+	}
+	dec, at, err := s.leases.take(ctx, d.tenantSends(s), 1, limits, d.now)
+	d.leased = at
+	if err != nil {
+		return storeFault(err)
+	}
+	if !dec.OK {
+		return &RateLimitError{Scope: scopeTenant, RetryAfter: dec.RetryAfter}
+	}
+	return nil
+}
+
+func (d *draft) tenantSends(s *Service) string {
+	return s.keys().tenantMeter(s.tenant, "sends/"+string(d.r.Channel))
+}
+
+func (s *Service) takeTenantGuesses(ctx context.Context, d *draft) (full bool, err error) {
+	d.p.tenantLease = time.Time{}
+	meter := s.keys().tenantMeter(s.tenant, scopeGuesses)
+	dec, at, err := s.leases.take(ctx, meter, d.p.tenantMass(), s.cfg.tenantGuesses(&d.p), d.now)
+	if err != nil {
+		return false, storeFault(err)
+	}
+	d.p.tenantLease = at
+	return !dec.OK, nil
+}
+
+func (s *Service) giveTenantGuesses(p *payload) {
+	if !p.tenantLease.IsZero() {
+		s.leases.give(s.keys().tenantMeter(s.tenant, scopeGuesses), p.tenantMass(), s.cfg.tenantGuesses(p), p.tenantLease)
+	}
+}
+
+// repeat answers a request whose record is live already.
+func (s *Service) repeat(ctx context.Context, d *draft, rec *Record) (Challenge, error) {
+	if d.r.Reference != "" {
+		return Challenge{}, s.refuse(ctx, d.event(), errLiveReference)
+	}
+	p, set, err := s.keys().unseal(rec)
+	if err != nil {
+		return Challenge{}, s.refuse(ctx, d.event(), err)
+	}
+	nonce := d.h.nonce
+	d.h = s.handleOf(s.keys(), set, &p)
+	d.h.nonce = nonce
+	d.p = p
+	return d.challenge(s.tenant, rec), nil
+}
+
+func (d *draft) challenge(tenant string, rec *Record) Challenge {
+	id := d.id
+	if id == "" {
+		id = d.h.seal(tenant)
+	}
+	return describe(id, rec, &d.p, &d.policy, d.now)
+}
+
+func (d *draft) event() Event {
+	e := d.r.event()
+	e.Challenge, e.Subject, e.MaskedTo = d.record, d.h.subject.String(), mask(d.r.Channel, d.r.To)
+	return e
+}
+
+// event shows nothing of a request but its well-formed names: nothing else was checked.
+func (r *Request) event() (e Event) {
+	if isLabel(string(r.Channel)) {
+		e.Channel = r.Channel
+	}
+	if isLabel(string(r.Usage)) {
+		e.Usage = r.Usage
+	}
+	return e
+}
+
+// A delivery is one message to be sent.
+type delivery struct {
+	route   Route
+	code    Secret
+	record  *Record
+	payload *payload
+	subject pseudonym
+	charges []Charge // for the send, to be given back if it is refused
+	mute    bool     // run every step but the send
+}
+
+// deliver renders and sends, or queues. Its error is a *DeliveryError.
+func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
+	start := s.now()
+	m := Message{
+		Key: d.record.ID + "-" + strconv.Itoa(d.record.Sends), Channel: d.route.Channel, Usage: d.payload.usage,
+		To: d.route.To, Code: d.code, Tenant: s.tenant, Binding: d.payload.binding, Locale: d.payload.locale,
+		TTL: d.payload.expires.Sub(start), ExpiresAt: d.payload.expires,
+	}
+	content, err := s.render(ctx, m)
+	if err != nil {
+		return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(fmt.Errorf("%w: render: %w", ErrNotAccepted, err), m), start)
+	}
+	m.Content = content
+	sender := s.cfg.Senders[d.route.Channel]
+	if q, ok := sender.(*Queue); ok {
+		err := q.put(queued{m: m, drop: d.mute, done: func(ctx context.Context, r Receipt, err error) {
+			_ = s.sent(ctx, d, r, err, start)
+		}})
+		if err != nil {
+			return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(err, m), start)
+		}
+		return Receipt{}, nil
+	}
+	if d.mute {
+		return Receipt{}, nil
+	}
+	if sender == nil {
+		return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(fmt.Errorf("%w: channel has no sender", ErrNotAccepted), m), start)
+	}
+	receipt, err := send(ctx, sender, m)
+	return receipt, s.sent(ctx, d, receipt, err, start)
+}
+
+// sent gives back what a send that did not happen was charged, and says what became of
+// it. Where answers must not tell, the client's own limit stays charged: it would.
+func (s *Service) sent(ctx context.Context, d *delivery, r Receipt, err error, start time.Time) error {
+	e := Event{
+		Type: EventSent, Challenge: d.record.ID, Channel: d.route.Channel, Usage: d.payload.usage, Subject: d.subject.String(),
+		MaskedTo: mask(d.route.Channel, d.route.To), Receipt: r, Err: err, Took: s.now().Sub(start),
+	}
+	if err != nil {
+		e.Type = EventSendFailed
+		if back := d.refund(); len(back) > 0 && notTaken(err) {
+			if err := s.store.GiveAll(context.WithoutCancel(ctx), back); err != nil {
+				_ = s.refuse(ctx, e, storeFault(err))
+			}
+		}
+	}
+	s.emit(ctx, e)
+	return err
+}
+
+func (d *delivery) refund() []Charge {
+	if d.mute {
+		return nil
+	}
+	if !d.payload.has(flagConceal) {
+		return d.charges
+	}
+	return slices.DeleteFunc(slices.Clone(d.charges), func(c Charge) bool { return !c.Silent })
+}
+
+func (s *Service) render(ctx context.Context, m Message) (c Content, err error) {
+	defer func() {
+		if recover() != nil {
+			c, err = Content{}, errors.New("panicked")
+		}
+	}()
+	return s.cfg.Render(ctx, m)
+}

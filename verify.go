@@ -1,0 +1,259 @@
+package otp
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"time"
+)
+
+// settleTimeout bounds what is tidied up after an answer is decided.
+const settleTimeout = 5 * time.Second
+
+// Verify checks an answer. The error is nil if and only if the code was right,
+// had not been used, and has now been used by this call. Every other error must
+// be treated as "no": errors.Is(err, ErrRejected) if the answer was wrong in any
+// way, anything else if the service could not tell.
+//
+// A wrong code that was counted is a [*MismatchError]. What cannot be a code of the
+// challenge, by its length or symbols, and an ID that is forged, foreign or expired are
+// rejected without a store call, and count nothing.
+func (s *Service) Verify(ctx context.Context, a Answer) (Proof, error) {
+	p, e, err := s.verify(ctx, &a)
+	if isLabel(string(a.Usage)) {
+		e.Usage = a.Usage
+	}
+	if err != nil {
+		return Proof{}, s.refuse(ctx, e, err)
+	}
+	e.Type = EventVerified
+	s.emit(ctx, e)
+	return p, nil
+}
+
+func (s *Service) verify(ctx context.Context, a *Answer) (Proof, Event, error) {
+	at, err := s.locate(a.ID)
+	if err != nil {
+		return Proof{}, Event{}, err
+	}
+	if at.reference {
+		rec, _, h, err := s.load(ctx, at)
+		if err != nil {
+			return Proof{}, at.event(), err
+		}
+		at.handle = h
+		if now := s.now(); !rec.Live(now) {
+			return Proof{}, at.event(), whyDead(&rec, now)
+		}
+	}
+	h, e := &at.handle, at.event()
+
+	code, ok := h.format.canonical(a.Code)
+	if !ok || !isLabel(string(a.Usage)) || len(a.Binding) > maxBinding || !s.isSubject(h, a.Subject) {
+		return Proof{}, e, ErrMismatch
+	}
+	var buf [DigestSize * (1 + maxFallback)]byte
+	candidates := buf[:0]
+	for route := range h.routes {
+		candidates = h.digest(candidates, s.tenant, a.Usage, a.Binding, route, code)
+	}
+	now := s.now()
+	rec, applied, err := s.store.Spend(ctx, at.record, candidates, now)
+	if err != nil {
+		return Proof{}, e, storeFault(err) // it may have been counted, so the attempt is spent
+	}
+	if !applied {
+		return Proof{}, e, whyDead(&rec, now)
+	}
+	// The store's word is not enough: it may show a wrong guess somebody else's success.
+	route := rec.Matches(candidates)
+	if rec.State != StateVerified || route < 0 {
+		return Proof{}, e, &MismatchError{AttemptsLeft: rec.MaxAttempts - rec.Attempts}
+	}
+	p, _, err := s.keys().unseal(&rec)
+	if err != nil {
+		return Proof{}, e, err
+	}
+	if p.has(flagDecoy) || p.usage != a.Usage || p.binding != a.Binding || route >= len(p.routes) {
+		return Proof{}, e, errTampered // unreachable without a forged digest
+	}
+	e.Channel, e.MaskedTo = p.routes[route].Channel, mask(p.routes[route].Channel, p.routes[route].To)
+	s.settle(ctx, h, &p, &rec, e)
+	return Proof{p: &proof{
+		id: proofID(s.tenant, h.nonce[:], p.created), tenant: s.tenant, usage: p.usage, factor: FactorDelivered,
+		channel: p.routes[route].Channel, recipient: p.routes[route].To, subject: p.subject,
+		binding: p.binding, extra: p.extra, at: now,
+	}}, e, nil
+}
+
+// isSubject reports whether subject is the one of the handle, if it is given.
+func (s *Service) isSubject(h *handle, subject string) bool {
+	if subject == "" {
+		return true
+	}
+	if len(subject) > maxSubject {
+		return false
+	}
+	p := s.keys().pseudonym(scopeSubject, s.tenant, subject)
+	return subtle.ConstantTimeCompare(p[:], h.subject[:]) == 1
+}
+
+// settle gives back the guesses that a success proves to have been its owner's, and ends
+// the streak. The code is used up by now, so this does not fail the call: what is not
+// given back makes later codes longer, never weaker.
+func (s *Service) settle(ctx context.Context, h *handle, p *payload, rec *Record, e Event) {
+	s.giveTenantGuesses(p)
+	r := s.keys().reservation(s.tenant, h, p)
+	back := r.give(s.cfg.GuessLimits, min(len(rec.Digests)/DigestSize, p.liveCodes))
+	if len(back) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	if err := s.store.GiveAll(ctx, back); err != nil {
+		_ = s.refuse(ctx, e, storeFault(err))
+	}
+}
+
+// Resend sends a new code for a live challenge, by the route it was first sent
+// on or by another of its routes. It neither extends the challenge nor gives
+// back attempts. How many codes stay valid is Policy.LiveCodes.
+//
+// Errors are those of Request, and a rejection if the challenge is not live. With the
+// scope "sends" a [*RateLimitError] means that MaxSends is reached.
+func (s *Service) Resend(ctx context.Context, r Resend) (Challenge, error) {
+	ch, e, err := s.resend(ctx, &r)
+	if err != nil {
+		return Challenge{}, s.refuse(ctx, e, err)
+	}
+	return ch, nil
+}
+
+func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, error) {
+	at, err := s.locate(r.ID)
+	if err != nil {
+		return Challenge{}, Event{}, err
+	}
+	rec, p, h, err := s.load(ctx, at)
+	e := at.event()
+	if err != nil {
+		return Challenge{}, e, err
+	}
+	now := s.now()
+	if !rec.Live(now) {
+		return Challenge{}, e, whyDead(&rec, now)
+	}
+	index := 0
+	if r.Channel != "" {
+		for index < len(p.routes) && p.routes[index].Channel != r.Channel {
+			index++
+		}
+		if index == len(p.routes) {
+			return Challenge{}, e, invalid("Channel", "is none of the challenge's")
+		}
+	}
+	route := p.routes[index]
+	e.Subject, e.Channel, e.Usage, e.MaskedTo = h.subject.String(), route.Channel, p.usage, mask(route.Channel, route.To)
+	if rec.Sends >= rec.MaxSends {
+		return Challenge{}, e, &RateLimitError{Scope: scopeSends}
+	}
+	policy, err := s.policy(ctx, route.Channel, p.usage)
+	if err != nil {
+		return Challenge{}, e, err
+	}
+	mute := p.has(flagDecoy)
+	if err := s.cfg.Guard.Check(ctx, p.request(route, r)); err != nil {
+		if !p.has(flagConceal) || !errors.Is(err, ErrRefused) {
+			return Challenge{}, e, err
+		}
+		_ = s.refuse(ctx, e, err)
+		mute = true
+	}
+	again := &reissue{route: route, index: index, payload: &p, handle: &h, record: &rec, now: now, mute: mute}
+	if !p.has(flagFree) {
+		meters := s.keys().sendMeters(s.tenant, h.subject, route, r.Client)
+		again.sends = meters.charges(make([]Charge, 0, 8), &policy, now, p.has(flagConceal))
+	}
+	out, code, err := s.reissue(ctx, again)
+	if err != nil {
+		return Challenge{}, e, err
+	}
+	if out.Refused != nil {
+		_ = s.refuse(ctx, e, &RateLimitError{Scope: out.Refused.Scope, RetryAfter: out.Refused.RetryAfter})
+	}
+	e.Type = EventResent
+	s.emit(ctx, e)
+	ch := describe(r.ID, &out.Record, &p, &policy, now)
+	ch.Channel = route.Channel
+	ch.Receipt, err = s.deliver(ctx, &delivery{
+		route: route, code: code, record: &out.Record, payload: &p, subject: h.subject,
+		charges: again.sends, mute: mute || out.Refused != nil,
+	})
+	if err != nil && !p.has(flagConceal) {
+		return Challenge{}, e, err
+	}
+	return ch, e, nil
+}
+
+// request is what a challenge was requested with, for the guard.
+func (p *payload) request(route Route, r *Resend) Request {
+	return Request{
+		Channel: route.Channel, To: route.To, Usage: p.usage, Subject: p.subject, Binding: p.binding, Client: r.Client,
+		Locale: p.locale, Extra: p.extra, Conceal: p.has(flagConceal), Decoy: p.has(flagDecoy),
+	}
+}
+
+// A reissue is one more code of a live challenge.
+type reissue struct {
+	route   Route
+	index   int
+	payload *payload
+	handle  *handle
+	record  *Record
+	sends   []Charge
+	now     time.Time
+	mute    bool
+}
+
+// reissue adds a code and charges the send. A code that stays valid beside it is one
+// more chance for every guess, so it is reserved, too; when that does not fit, the new
+// code takes the older one's place. A challenge without a code is one whose first was
+// silently refused: it has nothing reserved yet, and is refused as silently.
+func (s *Service) reissue(ctx context.Context, r *reissue) (Outcome, Secret, error) {
+	p := r.payload
+	code, err := s.resendCode(r)
+	if err != nil {
+		return Outcome{}, Secret{}, err
+	}
+	digest := r.handle.digest(nil, s.tenant, p.usage, p.binding, r.index, code.Reveal())
+	if r.mute {
+		digest = random(DigestSize) // of no code
+	}
+	codes := len(r.record.Digests) / DigestSize
+	charges, live := r.sends, codes
+	if codes < p.liveCodes {
+		more := s.keys().reservation(s.tenant, r.handle, p)
+		charges, live = more.take(r.sends[:len(r.sends):len(r.sends)], s.cfg.GuessLimits, codes == 0), codes+1
+	}
+	out, err := s.store.ReissueCharged(ctx, r.record.ID, digest, live, charges, r.now)
+	if err == nil && !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses {
+		out, err = s.store.ReissueCharged(ctx, r.record.ID, digest, codes, r.sends, r.now)
+	}
+	switch {
+	case err != nil:
+		return Outcome{}, Secret{}, storeFault(err)
+	case out.Applied:
+		return out, code, nil
+	case out.Refused != nil:
+		return Outcome{}, Secret{}, &RateLimitError{Scope: out.Refused.Scope, RetryAfter: out.Refused.RetryAfter}
+	case out.Record.Live(r.now):
+		return Outcome{}, Secret{}, &RateLimitError{Scope: scopeSends}
+	default:
+		return Outcome{}, Secret{}, whyDead(&out.Record, r.now)
+	}
+}
+
+func (s *Service) resendCode(r *reissue) (Secret, error) {
+	d := draft{p: *r.payload, own: s.cfg.InsecureTestNumbers.Code(r.route.To)}
+	return d.makeCode(s.cfg.Generator)
+}
