@@ -20,16 +20,16 @@ func BenchmarkCode(b *testing.B) {
 }
 
 func BenchmarkMatch(b *testing.B) {
-	for name, code := range map[string]string{
-		"first counter": "755224",
-		"last counter":  "359152",
-		"wrong":         "000000",
-		"no code":       "00000",
+	for _, bb := range []struct{ name, code string }{
+		{"first counter", "755224"},
+		{"last counter", "359152"},
+		{"wrong", "000000"},
+		{"no code", "00000"},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = hotp.Match(rfcSecret, code, 0, hotp.Options{})
+				_, _ = hotp.Match(rfcSecret, bb.code, 0, hotp.Options{})
 			}
 		})
 	}

@@ -10,7 +10,7 @@
 // For each token the caller stores its secret and the first counter that was not
 // used yet, which is zero for a new token. To check a code:
 //
-//  1. Count the attempt against a limit that outlives the login session, before
+//  1. Count the attempt against a limit that is kept across logins, before
 //     anything is compared (RFC 4226 §7.3). A guess hits with a probability of
 //     Window in 10^Digits, and nothing in this package slows anybody down.
 //  2. Call [Match] with the stored counter.

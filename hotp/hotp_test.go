@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -268,6 +269,34 @@ func TestOtherSpellings(t *testing.T) {
 	require.EqualValues(t, counter, matched)
 }
 
+// S-56: with a carry, bytes that are no digits add up to the number of the code:
+// "28707:" is 287080, if ':' is taken for ten. All such bytes are tried, as signed
+// and as unsigned differences from '0'.
+func TestCarries(t *testing.T) {
+	t.Parallel()
+	tried := map[byte]bool{}
+	for counter := range uint64(50) {
+		code, err := hotp.Code(rfcSecret, counter, hotp.Options{})
+		require.NoError(t, err)
+		number, err := strconv.Atoi(code)
+		require.NoError(t, err)
+		for c := range 256 {
+			for _, value := range []int{c - '0', int(byte(c - '0'))} {
+				rest := number - value
+				if c >= '0' && c <= '9' || rest < 0 || rest%10 != 0 || rest > 999_999 {
+					continue
+				}
+				tried[byte(c)] = true
+				spelling := fmt.Sprintf("%05d", rest/10) + string([]byte{byte(c)})
+				require.Len(t, spelling, 6)
+				_, err := hotp.Match(rfcSecret, spelling, counter, hotp.Options{})
+				require.ErrorIs(t, err, hotp.ErrMismatch, "%q for %q", spelling, code)
+			}
+		}
+	}
+	require.Len(t, tried, 246)
+}
+
 // S-56: a code of another length is refused, though the number is the same.
 // GHSA-rmmc-8cqj-hfp3: a library took codes of one digit.
 func TestOtherLengths(t *testing.T) {
@@ -509,9 +538,9 @@ func TestAllocations(t *testing.T) {
 			require.Zero(t, testing.AllocsPerRun(100, func() {
 				_, _ = hotp.Resync(secret, "000000", "000001", 0, o)
 			}), "Resync, %v", a)
-			require.EqualValues(t, 1, testing.AllocsPerRun(100, func() {
+			require.Equal(t, 1, int(testing.AllocsPerRun(100, func() {
 				_, _ = hotp.Code(secret, 0, o)
-			}), "Code, %v", a)
+			})), "Code, %v", a)
 		}
 	}
 }

@@ -11,7 +11,7 @@
 // For each credential the caller stores its secret and the highest step that was
 // used. To check a code:
 //
-//  1. Count the attempt against a limit that outlives the login session, before
+//  1. Count the attempt against a limit that is kept across logins, before
 //     anything is compared. A guess hits with a probability of Window in
 //     10^Digits, and nothing in this package slows anybody down.
 //  2. Call [Match] with the server's time, never with one from the request.
