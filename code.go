@@ -100,8 +100,8 @@ func (f Format) mass(guesses int) int64 {
 		}
 		n = lo
 	}
-	parts := uint64(guesses) * certainty //nolint:gosec // guesses is at most 100
-	return int64((parts + n - 1) / n)    //nolint:gosec // at most 1e11
+	parts := uint64(guesses) * certainty
+	return int64((parts + n - 1) / n)
 }
 
 // certainty is the guess mass of 1.

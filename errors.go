@@ -3,6 +3,7 @@ package otp
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -69,11 +70,12 @@ func (*RateLimitError) Unwrap() error { return ErrRateLimited }
 type DeliveryError struct{ Errs []error }
 
 func (e *DeliveryError) Error() string {
-	s := ErrDelivery.Error()
+	var s strings.Builder
+	s.WriteString(ErrDelivery.Error())
 	for _, err := range e.Errs {
-		s += ": " + err.Error()
+		s.WriteString(": " + err.Error())
 	}
-	return s
+	return s.String()
 }
 
 // Unwrap returns [ErrDelivery] and Errs.

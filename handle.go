@@ -50,7 +50,7 @@ func (h *handle) seal(tenant string) string {
 	var body [bodySize]byte
 	b := append(body[:0], h.subject[:]...)
 	b = append(b, h.recipient[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(h.expires.UnixMicro())) //nolint:gosec // after 1970
+	b = binary.BigEndian.AppendUint64(b, uint64(h.expires.UnixMicro()))
 	b = append(b, byte(h.format.Length), h.format.alphabetCode(), byte(h.routes))
 	buf = h.keys.handle.Seal(buf, buf[:nonceSize+saltSize], b, []byte(tenant))
 
@@ -84,7 +84,7 @@ func (s *keys) open(id, tenant string) (h handle, ok bool) {
 	copy(h.subject[:], b)
 	copy(h.recipient[:], b[pseudonymSize:])
 	b = b[2*pseudonymSize:]
-	h.expires = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC() //nolint:gosec // as sealed
+	h.expires = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
 	h.format = Format{Length: int(b[8]), Alphabet: alphabetOf(b[9])}
 	h.routes = int(b[10])
 	return h, true

@@ -370,11 +370,11 @@ func runAndSearch() int {
 	}
 	defer os.RemoveAll(dir)
 	path := dir + "/secrets.json"
-	var output bytes.Buffer
+	var stdout, stderr bytes.Buffer
 	child := exec.Command(os.Args[0], os.Args[1:]...)
 	child.Env = append(os.Environ(), "OTP_TEST_SECRETS="+path)
-	child.Stdout = io.MultiWriter(os.Stdout, &output)
-	child.Stderr = io.MultiWriter(os.Stderr, &output)
+	child.Stdout = io.MultiWriter(os.Stdout, &stdout)
+	child.Stderr = io.MultiWriter(os.Stderr, &stderr)
 	if err := child.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "tests:", err)
 		return 1
@@ -391,7 +391,7 @@ func runAndSearch() int {
 		fmt.Fprintln(os.Stderr, "secrets:", err)
 		return 1
 	}
-	for _, text := range []string{output.String(), got.Text} {
+	for _, text := range []string{stdout.String(), stderr.String(), got.Text} {
 		if s := leak(text, got.Secrets); s != "" {
 			fmt.Fprintf(os.Stderr, "the output of the tests holds a code, handle or recipient: %q\n", s)
 			return 1

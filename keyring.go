@@ -162,7 +162,7 @@ func KeyringFromEnv(name string) (*Keyring, error) {
 
 // KeyringFromFile reads a keyring from a file, in the format of [ParseKeyring].
 func KeyringFromFile(path string) (*Keyring, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("otp: Keyring: %w", err)
 	}

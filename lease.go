@@ -32,6 +32,7 @@ type lease struct {
 	left   int64
 	at     time.Time       // when it ends, and what it is charged as
 	refund map[int64]int64 // for leases that have ended, by their end in microseconds
+	owed   int64           // the sum of refund
 }
 
 // take spends cost of the limits of key. It returns the time that it counts as, for
@@ -76,28 +77,35 @@ func (l *leases) take(ctx context.Context, key string, cost int64, limits []Limi
 	return Decision{}, time.Time{}, nil // unreachable
 }
 
-// give returns what a take of the same cost and limits spent, here or in another process. It reaches the meter with
-// the next lease; until then this process refuses too early.
-func (l *leases) give(key string, cost int64, limits []Limit, at time.Time) {
+// give returns what a take of the same cost and limits spent, here or in another process.
+// What is not of the current lease reaches the meter with the next one, or when as much
+// as a lease has come together; until then it only refuses too early.
+func (l *leases) give(ctx context.Context, key string, cost int64, limits []Limit, at time.Time) error {
 	if cost == 0 || at.IsZero() {
-		return
+		return nil
 	}
 	e := l.get(key, limits)
 	<-e.turn
 	defer func() { e.turn <- struct{}{} }()
 	if at.Equal(e.at) {
 		e.left += cost
-		return
+		return nil
 	}
 	if e.refund == nil {
 		e.refund = map[int64]int64{}
 	}
 	e.refund[at.UnixMicro()] += cost
+	e.owed += cost
+	if term, unit := leaseTerm(limits); e.owed >= unit {
+		return l.flush(ctx, key, e, term)
+	}
+	return nil
 }
 
 func (l *leases) flush(ctx context.Context, key string, e *lease, term leaseLimits) error {
 	for at, cost := range e.refund {
 		delete(e.refund, at) // even if it fails: given back twice would be worse than not at all
+		e.owed -= cost
 		if err := l.limiter.Give(ctx, key, cost, term.limits, time.UnixMicro(at)); err != nil {
 			return err
 		}

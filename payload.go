@@ -115,7 +115,7 @@ func appendTime(b []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return binary.BigEndian.AppendUint64(b, 0)
 	}
-	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro())) //nolint:gosec // after 1970
+	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro()))
 }
 
 // fields reads what appendField and appendTime wrote. After a fault it returns zeros
@@ -161,5 +161,5 @@ func (f *fields) time() time.Time {
 	if us == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(us)).UTC() //nolint:gosec // as sealed
+	return time.UnixMicro(int64(us)).UTC()
 }

@@ -99,7 +99,8 @@ func (q *Queue) deliver(ctx context.Context, e queued) {
 		return
 	}
 	calls := context.WithoutCancel(ctx)
-	receipt, err := Receipt{}, error(errTooLate)
+	var receipt Receipt
+	err := errTooLate
 	pause := queuePause
 	for try := 1; time.Now().Before(e.deadline); try++ {
 		c, cancel := context.WithDeadline(calls, e.deadline)

@@ -296,7 +296,7 @@ func (l *meterLog) append(b []byte) Meter {
 	if b == nil {
 		b = make([]byte, 0, 16+12*len(l.log))
 	}
-	put := func(v int64) { b = binary.AppendUvarint(b, uint64(v)) } //nolint:gosec // never negative
+	put := func(v int64) { b = binary.AppendUvarint(b, uint64(v)) }
 	put(l.keep)
 	put(l.total)
 	if l.total > 0 {

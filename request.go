@@ -299,8 +299,8 @@ func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
 			continue
 		}
 		if !out.Applied {
-			s.giveTenantGuesses(&d.p)
-			s.leases.give(d.tenantSends(s), 1, d.policy.Limits.Tenant, d.leased)
+			s.giveTenantGuesses(ctx, d.event(), &d.p)
+			s.settled(ctx, d.event(), s.leases.give(ctx, d.tenantSends(s), 1, d.policy.Limits.Tenant, d.leased))
 		}
 		if out.Refused != nil && !out.Applied {
 			return Outcome{}, &RateLimitError{Scope: out.Refused.Scope, RetryAfter: out.Refused.RetryAfter}
@@ -352,7 +352,7 @@ func (s *Service) putLevel(ctx context.Context, d *draft, i int) (out Outcome, f
 	}
 	full = !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses
 	if full && !last {
-		s.giveTenantGuesses(&d.p)
+		s.giveTenantGuesses(ctx, d.event(), &d.p)
 	}
 	return out, full, nil
 }
@@ -430,9 +430,18 @@ func (s *Service) takeTenantGuesses(ctx context.Context, d *draft) (full bool, e
 	return !dec.OK, nil
 }
 
-func (s *Service) giveTenantGuesses(p *payload) {
+func (s *Service) giveTenantGuesses(ctx context.Context, e Event, p *payload) {
 	if !p.tenantLease.IsZero() {
-		s.leases.give(s.keys().tenantMeter(s.tenant, scopeGuesses), p.tenantMass(), s.cfg.tenantGuesses(p), p.tenantLease)
+		meter := s.keys().tenantMeter(s.tenant, scopeGuesses)
+		s.settled(ctx, e, s.leases.give(ctx, meter, p.tenantMass(), s.cfg.tenantGuesses(p), p.tenantLease))
+	}
+}
+
+// settled reports a fault in tidying up after an answer that is decided. It does not
+// change the answer: what is not given back refuses too early, never too late.
+func (s *Service) settled(ctx context.Context, e Event, err error) {
+	if err != nil {
+		_ = s.refuse(ctx, e, storeFault(err))
 	}
 }
 
@@ -531,9 +540,7 @@ func (s *Service) sent(ctx context.Context, d *delivery, r Receipt, err error, s
 	if err != nil {
 		e.Type = EventSendFailed
 		if back := d.refund(); len(back) > 0 && notTaken(err) {
-			if err := s.store.GiveAll(context.WithoutCancel(ctx), back); err != nil {
-				_ = s.refuse(ctx, e, storeFault(err))
-			}
+			s.settled(ctx, e, s.store.GiveAll(context.WithoutCancel(ctx), back))
 		}
 	}
 	s.emit(ctx, e)

@@ -154,8 +154,7 @@ func send(ctx context.Context, s Sender, m Message) (Receipt, error) {
 
 // notTaken reports whether err says that no provider has the message.
 func notTaken(err error) bool {
-	var d *DeliveryError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*DeliveryError](err); ok {
 		for _, e := range d.Errs {
 			if !notTaken(e) {
 				return false
@@ -168,8 +167,7 @@ func notTaken(err error) bool {
 
 func newDeliveryError(err error, m Message) *DeliveryError {
 	errs := []error{err}
-	var d *DeliveryError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*DeliveryError](err); ok {
 		errs = d.Errs
 	}
 	out := &DeliveryError{Errs: make([]error, len(errs))}

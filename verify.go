@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -102,16 +103,12 @@ func (s *Service) isSubject(h *handle, subject string) bool {
 // the streak. The code is used up by now, so this does not fail the call: what is not
 // given back makes later codes longer, never weaker.
 func (s *Service) settle(ctx context.Context, h *handle, p *payload, rec *Record, e Event) {
-	s.giveTenantGuesses(p)
-	r := s.keys().reservation(s.tenant, h, p)
-	back := r.give(s.cfg.GuessLimits, min(len(rec.Digests)/DigestSize, p.liveCodes))
-	if len(back) == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	if err := s.store.GiveAll(ctx, back); err != nil {
-		_ = s.refuse(ctx, e, storeFault(err))
+	s.giveTenantGuesses(ctx, e, p)
+	r := s.keys().reservation(s.tenant, h, p)
+	if back := r.give(s.cfg.GuessLimits, min(len(rec.Digests)/DigestSize, p.liveCodes)); len(back) > 0 {
+		s.settled(ctx, e, s.store.GiveAll(ctx, back))
 	}
 }
 
@@ -233,7 +230,7 @@ func (s *Service) reissue(ctx context.Context, r *reissue) (Outcome, Secret, err
 	charges, live := r.sends, codes
 	if codes < p.liveCodes {
 		more := s.keys().reservation(s.tenant, r.handle, p)
-		charges, live = more.take(r.sends[:len(r.sends):len(r.sends)], s.cfg.GuessLimits, codes == 0), codes+1
+		charges, live = more.take(slices.Clip(r.sends), s.cfg.GuessLimits, codes == 0), codes+1
 	}
 	out, err := s.store.ReissueCharged(ctx, r.record.ID, digest, live, charges, r.now)
 	if err == nil && !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses {

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -314,38 +313,6 @@ func TestOtherLengths(t *testing.T) {
 			}
 			require.ErrorIs(t, err, hotp.ErrMismatch, "%d digits given, %d wanted", n, digits)
 		}
-	}
-}
-
-// S-56: what is no code is refused before any HMAC. A thousand refusals take less
-// time than a thousand comparisons by a factor of about fifty; a quarter is plenty.
-func TestRefusalIsCheap(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compares times")
-	}
-	fastest := func(code string) time.Duration {
-		best := time.Duration(math.MaxInt64)
-		for range 10 {
-			start := time.Now()
-			for range 1000 {
-				_, err := hotp.Match(rfcSecret, code, 0, hotp.Options{})
-				if err != hotp.ErrMismatch { //nolint:errorlint // no wrapping in the timed loop
-					t.Fatal(err)
-				}
-			}
-			best = min(best, time.Since(start))
-		}
-		return best
-	}
-	compared := fastest("000000")
-	for name, code := range map[string]string{
-		"10 MB": strings.Repeat("0", 10<<20),
-		"empty": "",
-		"five":  "00000",
-		"seven": "0000000",
-		"space": "00000 ",
-	} {
-		require.Less(t, fastest(code), compared/4, name)
 	}
 }
 
