@@ -43,21 +43,21 @@ const referencePrefix = "ref:"
 var b64 = base64.RawURLEncoding.Strict() // strict: one handle has one spelling
 
 func (h *handle) seal(tenant string) string {
-	buf := make([]byte, nonceSize+saltSize, nonceSize+saltSize+bodySize+tagSize)
-	copy(buf, h.nonce[:])
-	copy(buf[nonceSize:], random(saltSize))
-
-	var body [bodySize]byte
-	b := append(body[:0], h.subject[:]...)
+	b := make([]byte, 0, nonceSize+saltSize+bodySize+tagSize)
+	b = append(b, h.nonce[:]...)
+	b = append(b, random(saltSize)...)
+	b = append(b, h.subject[:]...)
 	b = append(b, h.recipient[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(h.expires.UnixMicro()))
 	b = append(b, byte(h.format.Length), h.format.alphabetCode(), byte(h.routes))
-	buf = h.keys.handle.Seal(buf, buf[:nonceSize+saltSize], b, []byte(tenant))
+	nonce, body := b[:nonceSize+saltSize], b[nonceSize+saltSize:]
+	h.keys.handle.Seal(body[:0], nonce, body, []byte(tenant))
+	b = b[:cap(b)]
 
-	out := make([]byte, 0, maxHandleLen)
-	out = append(out, h.keys.id...)
+	var text [maxHandleLen]byte
+	out := append(text[:0], h.keys.id...)
 	out = append(out, '.')
-	return string(b64.AppendEncode(out, buf))
+	return string(b64.AppendEncode(out, b))
 }
 
 // open returns false for whatever was not sealed by seal for this tenant.
@@ -70,9 +70,11 @@ func (s *keys) open(id, tenant string) (h handle, ok bool) {
 	if !found || h.keys == nil {
 		return h, false
 	}
-	var raw [maxHandleLen]byte
-	buf, err := b64.AppendDecode(raw[:0], []byte(text))
-	if err != nil || len(buf) != nonceSize+saltSize+bodySize+tagSize {
+	if b64.DecodedLen(len(text)) != nonceSize+saltSize+bodySize+tagSize {
+		return h, false
+	}
+	buf, err := b64.DecodeString(text)
+	if err != nil {
 		return h, false
 	}
 	sealed := buf[nonceSize+saltSize:]
@@ -98,7 +100,8 @@ func recordID(tenant string, nonce []byte) string {
 	b = appendField(b, tenant)
 	b = appendField(b, nonce)
 	sum := sha256.Sum256(b)
-	return b64.EncodeToString(sum[:])
+	var text [sha256.Size/3*4 + 4]byte
+	return string(b64.AppendEncode(text[:0], sum[:]))
 }
 
 func (f Format) alphabetCode() byte {
@@ -134,24 +137,21 @@ func (s *keys) pseudonym(kind, tenant, value string) (p pseudonym) {
 	if value == "" {
 		return p
 	}
-	var msg [512]byte
-	var sum [sha256.Size]byte
-	b := appendField(msg[:0], kind)
-	b = appendField(b, tenant)
-	b = appendField(b, value)
-	copy(p[:], s.index.pseudonym.sum(sum[:0], b))
+	sum := s.index.pseudonym.sumFields(kind, tenant, value)
+	copy(p[:], sum[:])
 	return p
 }
 
 // digest is the keyed hash of one code, as the store keeps it. The nonce binds it to
 // its challenge, and so to everything that is sealed with it.
 func (h *handle) digest(dst []byte, tenant string, u Usage, binding string, route int, code string) []byte {
-	var msg [512]byte
-	b := appendField(msg[:0], h.nonce[:])
-	b = appendField(b, tenant)
-	b = appendField(b, string(u))
-	b = appendField(b, binding)
-	b = append(b, byte(route))
-	b = appendField(b, code)
-	return h.keys.code.sum(dst, b)
+	in := h.keys.code.input()
+	in.msg = appendField(in.msg, h.nonce[:])
+	in.msg = appendField(in.msg, tenant)
+	in.msg = appendField(in.msg, string(u))
+	in.msg = appendField(in.msg, binding)
+	in.msg = append(in.msg, byte(route))
+	in.msg = appendField(in.msg, code)
+	sum := in.sum()
+	return append(dst, sum[:]...)
 }

@@ -300,19 +300,45 @@ func newAEAD(secret []byte, label string) cipher.AEAD {
 // costs more than hashing a short message.
 type mac struct{ pool sync.Pool }
 
-func newMAC(secret []byte, label string) *mac {
-	key := derive(secret, label)
-	return &mac{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+// A macInput is one message on its way through a mac. It brings its own memory, so that
+// hashing allocates nothing.
+type macInput struct {
+	m    *mac
+	hash hash.Hash
+	msg  []byte
+	out  [sha256.Size]byte
 }
 
-// sum appends the MAC of msg to dst.
-func (m *mac) sum(dst, msg []byte) []byte {
-	h := m.pool.Get().(hash.Hash)
-	h.Reset()
-	h.Write(msg)
-	dst = h.Sum(dst)
-	m.pool.Put(h)
-	return dst
+func newMAC(secret []byte, label string) *mac {
+	key := derive(secret, label)
+	m := &mac{}
+	m.pool.New = func() any { return &macInput{m: m, hash: hmac.New(sha256.New, key), msg: make([]byte, 0, 256)} }
+	return m
+}
+
+// input returns an empty message, to be appended to and then summed once.
+func (m *mac) input() *macInput {
+	in := m.pool.Get().(*macInput)
+	in.msg = in.msg[:0]
+	return in
+}
+
+func (in *macInput) sum() [sha256.Size]byte {
+	in.hash.Reset()
+	in.hash.Write(in.msg)
+	in.hash.Sum(in.out[:0])
+	out := in.out
+	in.m.pool.Put(in)
+	return out
+}
+
+// sumFields returns the MAC of a list of fields.
+func (m *mac) sumFields(fields ...string) [sha256.Size]byte {
+	in := m.input()
+	for _, f := range fields {
+		in.msg = appendField(in.msg, f)
+	}
+	return in.sum()
 }
 
 // appendField appends b with its length before it, so that no two lists of fields

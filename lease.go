@@ -17,14 +17,21 @@ const leaseParts = 64
 // crashed process had left over is charged until then, so it only refuses early.
 type leases struct {
 	limiter Limiter
+	meter   func(tenant, what string) string
 	mu      sync.Mutex
 	m       map[leaseKey]*lease
 }
 
-// leaseKey tells leases of one meter apart that were taken under other limits.
+// leaseKey names a lease: of what, and under which limits it was taken.
 type leaseKey struct {
-	meter  string
-	limits [MaxLimits]Limit
+	tenant, what string
+	limits       [MaxLimits]Limit
+}
+
+func newLeaseKey(tenant, what string, limits []Limit) leaseKey {
+	k := leaseKey{tenant: tenant, what: what}
+	copy(k.limits[:], limits)
+	return k
 }
 
 type lease struct {
@@ -35,13 +42,13 @@ type lease struct {
 	owed   int64           // the sum of refund
 }
 
-// take spends cost of the limits of key. It returns the time that it counts as, for
+// take spends cost of the limits of k. It returns the time that it counts as, for
 // give.
-func (l *leases) take(ctx context.Context, key string, cost int64, limits []Limit, now time.Time) (Decision, time.Time, error) {
-	if cost == 0 || len(limits) == 0 {
+func (l *leases) take(ctx context.Context, k leaseKey, cost int64, now time.Time) (Decision, time.Time, error) {
+	if cost == 0 {
 		return Decision{OK: true}, time.Time{}, nil
 	}
-	e := l.get(key, limits)
+	e := l.get(k)
 	select {
 	case <-e.turn:
 	case <-ctx.Done():
@@ -53,13 +60,14 @@ func (l *leases) take(ctx context.Context, key string, cost int64, limits []Limi
 		e.left -= cost
 		return Decision{OK: true}, e.at, nil
 	}
-	term, unit := leaseTerm(limits)
-	if err := l.flush(ctx, key, e, term); err != nil {
+	term, unit := k.term()
+	meter := l.meter(k.tenant, k.what)
+	if err := l.flush(ctx, meter, e, term); err != nil {
 		return Decision{}, time.Time{}, err
 	}
 	at := term.end(now)
 	for _, part := range []int64{max(unit, cost), cost} { // the rest, when a whole part is not left
-		d, err := l.limiter.Take(ctx, key, part, term.limits, at)
+		d, err := l.limiter.Take(ctx, meter, part, term.limits, at)
 		if err != nil {
 			return Decision{}, time.Time{}, err
 		}
@@ -80,11 +88,11 @@ func (l *leases) take(ctx context.Context, key string, cost int64, limits []Limi
 // give returns what a take of the same cost and limits spent, here or in another process.
 // What is not of the current lease reaches the meter with the next one, or when as much
 // as a lease has come together; until then it only refuses too early.
-func (l *leases) give(ctx context.Context, key string, cost int64, limits []Limit, at time.Time) error {
+func (l *leases) give(ctx context.Context, k leaseKey, cost int64, at time.Time) error {
 	if cost == 0 || at.IsZero() {
 		return nil
 	}
-	e := l.get(key, limits)
+	e := l.get(k)
 	<-e.turn
 	defer func() { e.turn <- struct{}{} }()
 	if at.Equal(e.at) {
@@ -96,33 +104,31 @@ func (l *leases) give(ctx context.Context, key string, cost int64, limits []Limi
 	}
 	e.refund[at.UnixMicro()] += cost
 	e.owed += cost
-	if term, unit := leaseTerm(limits); e.owed >= unit {
-		return l.flush(ctx, key, e, term)
+	if term, unit := k.term(); e.owed >= unit {
+		return l.flush(ctx, l.meter(k.tenant, k.what), e, term)
 	}
 	return nil
 }
 
-func (l *leases) flush(ctx context.Context, key string, e *lease, term leaseLimits) error {
+func (l *leases) flush(ctx context.Context, meter string, e *lease, term leaseLimits) error {
 	for at, cost := range e.refund {
 		delete(e.refund, at) // even if it fails: given back twice would be worse than not at all
 		e.owed -= cost
-		if err := l.limiter.Give(ctx, key, cost, term.limits, time.UnixMicro(at)); err != nil {
+		if err := l.limiter.Give(ctx, meter, cost, term.limits, time.UnixMicro(at)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *leases) get(meter string, limits []Limit) *lease {
-	key := leaseKey{meter: meter}
-	copy(key.limits[:], limits)
+func (l *leases) get(k leaseKey) *lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.m[key]
+	e := l.m[k]
 	if e == nil {
 		e = &lease{turn: make(chan struct{}, 1)}
 		e.turn <- struct{}{}
-		l.m[key] = e
+		l.m[k] = e
 	}
 	return e
 }
@@ -134,16 +140,20 @@ type leaseLimits struct {
 	grid   int64 // microseconds
 }
 
-// leaseTerm stretches each window by a sixteenth of the shortest, which is more than a
+// term stretches each window by a sixteenth of the shortest, which is more than a
 // lease may lie ahead, and puts the ends of leases on the grid that the meter may round
 // to, so that a part of a lease can be given back.
-func leaseTerm(limits []Limit) (term leaseLimits, unit int64) {
-	shortest, n := limits[0].Per, limits[0].N
-	for _, l := range limits {
-		shortest, n = min(shortest, l.Per), min(n, l.N)
+func (k *leaseKey) term() (term leaseLimits, unit int64) {
+	shortest, n := k.limits[0].Per, k.limits[0].N
+	for _, l := range k.limits {
+		if l.N > 0 {
+			shortest, n = min(shortest, l.Per), min(n, l.N)
+		}
 	}
-	for _, l := range limits {
-		term.limits = append(term.limits, Limit{N: l.N, Per: l.Per + shortest/16})
+	for _, l := range k.limits {
+		if l.N > 0 {
+			term.limits = append(term.limits, Limit{N: l.N, Per: l.Per + shortest/16})
+		}
 	}
 	term.length = shortest / leaseParts
 	term.grid = max(1, micros(shortest+shortest/16)/exactCharges)

@@ -35,6 +35,7 @@ const (
 	meterGuesses = 'd' // of delivered codes
 	meterShare   = 'h' // of one client in the sends to one recipient
 	meterNotice  = 'n' // that the owner was told
+	meterTenant  = 't'
 )
 
 var noticeLimit = []Limit{{N: 1, Per: day}}
@@ -58,8 +59,9 @@ func (p *payload) tenantMass() int64 {
 	return p.format.mass(p.maxAttempts) * int64(p.liveCodes)
 }
 
-func (k *keys) tenantMeter(tenant, what string) string {
-	return meterKey('t', k.pseudonym(scopeTenant, tenant, what))
+// tenantMeter names a meter that all of a tenant's requests share; see leases.
+func (c *Config) tenantMeter(tenant, what string) string {
+	return meterKey(meterTenant, c.Keyring.state.Load().pseudonym(scopeTenant, tenant, what))
 }
 
 // sendMeters is whom one message is charged to.
@@ -129,6 +131,7 @@ func (k *keys) reservation(tenant string, h *handle, p *payload) reservation {
 	if p.has(flagFree) || r.mass == 0 {
 		return reservation{}
 	}
+	r.who = make([]pseudonym, 0, 2)
 	if h.subject != (pseudonym{}) {
 		r.who = append(r.who, h.subject)
 	}
@@ -142,45 +145,41 @@ func (k *keys) reservation(tenant string, h *handle, p *payload) reservation {
 	return r
 }
 
-// take lists the charges that reserve one live code. While a longer format exists the
-// reservation has to fit in half of what is left: used + mass <= n - mass.
+// take lists the charges that reserve one live code.
 func (r *reservation) take(dst []Charge, limits []Limit, silent bool) []Charge {
-	limits = r.limits(limits)
+	if len(r.who) == 0 {
+		return dst
+	}
+	limits = r.fitting(limits)
 	for _, who := range r.who {
 		dst = append(dst, Charge{Scope: scopeGuesses, Key: meterKey(meterGuesses, who), Cost: r.mass, Limits: limits, At: r.at, Silent: silent})
 	}
 	return dst
 }
 
-// give lists what returns the reservation of codes live codes, and ends the streak: a
-// Limit with Per zero is cleared.
-func (r *reservation) give(limits []Limit, codes int) []Charge {
-	limits = r.limits(limits)
-	windows := make([]Limit, 0, len(limits))
-	var streak []Limit
-	for _, l := range limits {
-		if l.Per == 0 {
-			streak = append(streak, l)
-		} else {
-			windows = append(windows, l)
-		}
+// give lists what returns the reservation of codes live codes to the windows, and ends
+// the streak: what has Per zero is cleared.
+func (r *reservation) give(windows, streak []Limit, codes int) []Charge {
+	if len(r.who) == 0 {
+		return nil
 	}
-	var out []Charge
+	windows = r.fitting(windows)
+	out := make([]Charge, 0, len(r.who)*(codes+len(streak)))
 	for _, who := range r.who {
 		key := meterKey(meterGuesses, who)
-		if len(windows) > 0 {
-			for range codes {
-				out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: r.mass, Limits: windows, At: r.at})
-			}
+		for range codes {
+			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: r.mass, Limits: windows, At: r.at})
 		}
-		for i := range streak {
-			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: streak[i].N + r.mass, Limits: streak[i : i+1], At: r.at})
+		for i, l := range streak {
+			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: l.N, Limits: streak[i : i+1], At: r.at})
 		}
 	}
 	return out
 }
 
-func (r *reservation) limits(limits []Limit) []Limit {
+// fitting returns limits that the reservation has to fit in. While a longer format exists
+// that is half of what is left: used + mass <= n - mass.
+func (r *reservation) fitting(limits []Limit) []Limit {
 	if !r.half {
 		return limits
 	}
@@ -189,4 +188,16 @@ func (r *reservation) limits(limits []Limit) []Limit {
 		limits[i].N -= r.mass
 	}
 	return limits
+}
+
+// splitLimits separates the limits that come back with time from those that a success ends.
+func splitLimits(limits []Limit) (windows, streak []Limit) {
+	for _, l := range limits {
+		if l.Per == 0 {
+			streak = append(streak, l)
+		} else {
+			windows = append(windows, l)
+		}
+	}
+	return windows, streak
 }

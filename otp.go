@@ -26,6 +26,8 @@ type core struct {
 	cfg    Config
 	store  ChargingStore
 	leases *leases
+
+	guessWindows, guessStreak []Limit // of cfg.GuessLimits
 }
 
 // New returns a Service. Store, Keyring and Senders are required; New
@@ -35,11 +37,10 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{core: &core{
-		cfg:    cfg,
-		store:  charging(cfg.Store, cfg.Limiter),
-		leases: &leases{limiter: cfg.Limiter, m: map[leaseKey]*lease{}},
-	}}, nil
+	c := &core{cfg: cfg, store: charging(cfg.Store, cfg.Limiter)}
+	c.leases = &leases{limiter: cfg.Limiter, meter: c.cfg.tenantMeter, m: map[leaseKey]*lease{}}
+	c.guessWindows, c.guessStreak = splitLimits(cfg.GuessLimits)
+	return &Service{core: c}, nil
 }
 
 // Tenant returns a view of s whose every operation belongs to the named tenant.
@@ -159,10 +160,8 @@ func (s *Service) Reference(u Usage, reference string) string {
 }
 
 func (s *Service) referenceNonce(u Usage, reference string) []byte {
-	b := appendField(nil, s.tenant)
-	b = appendField(b, string(u))
-	b = appendField(b, reference)
-	return s.keys().index.reference.sum(nil, b)
+	sum := s.keys().index.reference.sumFields(s.tenant, string(u), reference)
+	return sum[:]
 }
 
 // Cancel ends a challenge. Canceling a canceled challenge is not an error; for one that
@@ -386,6 +385,9 @@ func (s *Service) emit(ctx context.Context, e Event) {
 
 // refuse tells why a call is answered with an error, and returns it.
 func (s *Service) refuse(ctx context.Context, e Event, err error) error {
+	if s.cfg.OnEvent == nil {
+		return err
+	}
 	switch {
 	case errors.Is(err, ErrDelivery):
 		return err // told when it happened

@@ -38,14 +38,16 @@ const (
 
 func (p *payload) has(flag byte) bool { return p.flags&flag != 0 }
 
-const (
-	payloadVersion = 1
-	maxSealed      = 4096
-)
+const payloadVersion = 1
 
 func (s *keySet) seal(recordID string, p *payload) []byte {
-	var buf [maxSealed]byte
-	b := append(buf[:0], payloadVersion, p.flags)
+	b := make([]byte, 0, 256)
+	b = appendField(b, s.id)
+	b = append(b, random(s.payload.NonceSize())...)
+	start := len(b)
+	nonce := b[start-s.payload.NonceSize():]
+
+	b = append(b, payloadVersion, p.flags)
 	b = appendTime(b, p.created)
 	b = appendTime(b, p.expires)
 	b = append(b, byte(p.maxAttempts), byte(p.maxSends), byte(p.liveCodes), byte(p.format.Length), p.format.alphabetCode(), byte(p.level))
@@ -61,12 +63,7 @@ func (s *keySet) seal(recordID string, p *payload) []byte {
 		b = appendField(b, string(r.Channel))
 		b = appendField(b, r.To)
 	}
-
-	nonce := random(s.payload.NonceSize())
-	out := make([]byte, 0, 1+len(s.id)+len(nonce)+len(b)+tagSize)
-	out = appendField(out, s.id)
-	out = append(out, nonce...)
-	return s.payload.Seal(out, nonce, b, []byte(recordID))
+	return s.payload.Seal(b[:start], nonce, b[start:], []byte(recordID))
 }
 
 // unseal opens the payload of a record and compares every copied field. An error

@@ -177,7 +177,7 @@ func TestZeroProof(t *testing.T) {
 	t.Parallel()
 	var p otp.Proof
 	require.False(t, p.Valid())
-	require.Zero(t, p.Subject()+p.Recipient()+string(p.Channel())+string(p.Usage())+p.Binding()+p.Tenant()+string(p.Factor()))
+	require.Empty(t, p.Subject()+p.Recipient()+string(p.Channel())+string(p.Usage())+p.Binding()+p.Tenant()+string(p.Factor()))
 	require.Empty(t, p.Extra())
 	require.True(t, p.Time().IsZero())
 }

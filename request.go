@@ -2,6 +2,7 @@ package otp
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -159,7 +160,8 @@ func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, err
 		d.record = recordID(s.tenant, s.referenceNonce(r.Usage, r.Reference))
 		d.id = s.Reference(r.Usage, r.Reference)
 	case r.IdempotencyKey != "":
-		copy(d.h.nonce[:], keys.index.idempotency.sum(nil, d.idempotency(s.tenant)))
+		sum := d.idempotency(keys.index.idempotency, s.tenant)
+		copy(d.h.nonce[:], sum[:])
 		d.record = recordID(s.tenant, d.h.nonce[:])
 	default:
 		copy(d.h.nonce[:], random(nonceSize))
@@ -169,16 +171,12 @@ func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, err
 }
 
 // idempotency is all that must be equal for a request to be a repeat.
-func (d *draft) idempotency(tenant string) []byte {
+func (d *draft) idempotency(m *mac, tenant string) [sha256.Size]byte {
 	decoy := "real"
 	if d.r.Decoy {
 		decoy = "decoy"
 	}
-	var b []byte
-	for _, f := range []string{tenant, string(d.r.Usage), d.r.Subject, string(d.r.Channel), d.r.To, d.r.Binding, decoy, d.r.IdempotencyKey} {
-		b = appendField(b, f)
-	}
-	return b
+	return m.sumFields(tenant, string(d.r.Usage), d.r.Subject, string(d.r.Channel), d.r.To, d.r.Binding, decoy, d.r.IdempotencyKey)
 }
 
 // check makes r canonical. Nothing else reads a field before it was here.
@@ -300,7 +298,7 @@ func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
 		}
 		if !out.Applied {
 			s.giveTenantGuesses(ctx, d.event(), &d.p)
-			s.settled(ctx, d.event(), s.leases.give(ctx, d.tenantSends(s), 1, d.policy.Limits.Tenant, d.leased))
+			s.settled(ctx, d.event(), s.leases.give(ctx, d.tenantSends(s.tenant), 1, d.leased))
 		}
 		if out.Refused != nil && !out.Applied {
 			return Outcome{}, &RateLimitError{Scope: out.Refused.Scope, RetryAfter: out.Refused.RetryAfter}
@@ -376,7 +374,10 @@ func (s *Service) told(ctx context.Context, d *draft, level int, refused *Refusa
 	if refused != nil {
 		_ = s.refuse(ctx, d.event(), &RateLimitError{Scope: refused.Scope, RetryAfter: refused.RetryAfter})
 	}
-	e := d.event()
+	var e Event
+	if s.cfg.OnEvent != nil {
+		e = d.event()
+	}
 	e.Type = EventRequested
 	s.emit(ctx, e)
 	if level == 0 {
@@ -400,11 +401,10 @@ func (s *Service) told(ctx context.Context, d *draft, level int, refused *Refusa
 }
 
 func (s *Service) takeTenantSends(ctx context.Context, d *draft) error {
-	limits := d.policy.Limits.Tenant
-	if len(limits) == 0 || d.p.has(flagFree) {
+	if len(d.policy.Limits.Tenant) == 0 || d.p.has(flagFree) {
 		return nil
 	}
-	dec, at, err := s.leases.take(ctx, d.tenantSends(s), 1, limits, d.now)
+	dec, at, err := s.leases.take(ctx, d.tenantSends(s.tenant), 1, d.now)
 	d.leased = at
 	if err != nil {
 		return storeFault(err)
@@ -415,14 +415,17 @@ func (s *Service) takeTenantSends(ctx context.Context, d *draft) error {
 	return nil
 }
 
-func (d *draft) tenantSends(s *Service) string {
-	return s.keys().tenantMeter(s.tenant, "sends/"+string(d.r.Channel))
+func (d *draft) tenantSends(tenant string) leaseKey {
+	return newLeaseKey(tenant, "sends/"+string(d.r.Channel), d.policy.Limits.Tenant)
+}
+
+func (s *Service) tenantGuesses(p *payload) leaseKey {
+	return newLeaseKey(s.tenant, scopeGuesses, s.cfg.tenantGuesses(p))
 }
 
 func (s *Service) takeTenantGuesses(ctx context.Context, d *draft) (full bool, err error) {
 	d.p.tenantLease = time.Time{}
-	meter := s.keys().tenantMeter(s.tenant, scopeGuesses)
-	dec, at, err := s.leases.take(ctx, meter, d.p.tenantMass(), s.cfg.tenantGuesses(&d.p), d.now)
+	dec, at, err := s.leases.take(ctx, s.tenantGuesses(&d.p), d.p.tenantMass(), d.now)
 	if err != nil {
 		return false, storeFault(err)
 	}
@@ -432,8 +435,7 @@ func (s *Service) takeTenantGuesses(ctx context.Context, d *draft) (full bool, e
 
 func (s *Service) giveTenantGuesses(ctx context.Context, e Event, p *payload) {
 	if !p.tenantLease.IsZero() {
-		meter := s.keys().tenantMeter(s.tenant, scopeGuesses)
-		s.settled(ctx, e, s.leases.give(ctx, meter, p.tenantMass(), s.cfg.tenantGuesses(p), p.tenantLease))
+		s.settled(ctx, e, s.leases.give(ctx, s.tenantGuesses(p), p.tenantMass(), p.tenantLease))
 	}
 }
 
@@ -533,6 +535,9 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 // sent gives back what a send that did not happen was charged, and says what became of
 // it. Where answers must not tell, the client's own limit stays charged: it would.
 func (s *Service) sent(ctx context.Context, d *delivery, r Receipt, err error, start time.Time) error {
+	if s.cfg.OnEvent == nil && err == nil {
+		return nil
+	}
 	e := Event{
 		Type: EventSent, Challenge: d.record.ID, Channel: d.route.Channel, Usage: d.payload.usage, Subject: d.subject.String(),
 		MaskedTo: mask(d.route.Channel, d.route.To), Receipt: r, Err: err, Took: s.now().Sub(start),

@@ -104,12 +104,22 @@ func DefaultRender(_ context.Context, m Message) (Content, error) {
 	if m.Channel == Voice {
 		shown = strings.Join(strings.Split(code, ""), ", ")
 	}
-	text := fmt.Sprintf("%s is your code for %s.", shown, strings.NewReplacer("_", " ", "-", " ").Replace(string(m.Usage)))
+	text := fmt.Sprintf("%s is your code for %s.", shown, words(m.Usage))
 	if m.Binding != "" {
 		text += fmt.Sprintf(" It confirms: %s.", m.Binding)
 	}
 	text += fmt.Sprintf(" It is valid for %s. Do not share it.", spell(m.TTL))
 	return Content{Subject: "Your code", Text: text}, nil
+}
+
+// words is a usage as a person reads it.
+func words(u Usage) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' {
+			return ' '
+		}
+		return r
+	}, string(u))
 }
 
 // spell rounds down, so that nobody is promised more time than there is.

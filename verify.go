@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// settleTimeout bounds what is tidied up after an answer is decided.
+// settleTimeout bounds what is tidied up for a caller that has gone.
 const settleTimeout = 5 * time.Second
 
 // Verify checks an answer. The error is nil if and only if the code was right,
@@ -103,11 +103,14 @@ func (s *Service) isSubject(h *handle, subject string) bool {
 // the streak. The code is used up by now, so this does not fail the call: what is not
 // given back makes later codes longer, never weaker.
 func (s *Service) settle(ctx context.Context, h *handle, p *payload, rec *Record, e Event) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+		defer cancel()
+	}
 	s.giveTenantGuesses(ctx, e, p)
 	r := s.keys().reservation(s.tenant, h, p)
-	if back := r.give(s.cfg.GuessLimits, min(len(rec.Digests)/DigestSize, p.liveCodes)); len(back) > 0 {
+	if back := r.give(s.guessWindows, s.guessStreak, min(len(rec.Digests)/DigestSize, p.liveCodes)); len(back) > 0 {
 		s.settled(ctx, e, s.store.GiveAll(ctx, back))
 	}
 }
