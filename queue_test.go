@@ -188,7 +188,7 @@ func TestBreakerLetsOneLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
-		calls, err := 0, error(errProvider)
+		calls, err := 0, errProvider
 		b := otp.Breaker(otp.SenderFunc(func(context.Context, otp.Message) (otp.Receipt, error) {
 			if calls++; calls > 5 {
 				<-hang
