@@ -36,11 +36,6 @@ func canonicalRecipient(c Channel, to string) (canonical, problem string) {
 	if len(to) > maxRecipient {
 		return "", "is longer than 254 bytes"
 	}
-	for _, b := range []byte(to) {
-		if b <= ' ' || b > '~' || strings.IndexByte(`"',;<>()[]\`, b) >= 0 && (c != Email || b != '\'') {
-			return "", "has a character that no recipient has, or names several recipients"
-		}
-	}
 	switch c {
 	case SMS, Voice, WhatsApp, Viber:
 		if !isE164(to) {
@@ -49,9 +44,13 @@ func canonicalRecipient(c Channel, to string) (canonical, problem string) {
 		return to, ""
 	case Email:
 		return canonicalEmail(to)
-	default:
-		return to, ""
 	}
+	for _, b := range []byte(to) {
+		if b <= ' ' || b > '~' || strings.IndexByte(`"',;<>()[]\`, b) >= 0 {
+			return "", "has a character that no recipient has, or names several recipients"
+		}
+	}
+	return to, ""
 }
 
 // isE164 reports whether s is '+', a digit from 1 to 9 and 6 to 14 more.
