@@ -3,7 +3,6 @@ package otp
 import (
 	"context"
 	"encoding/binary"
-	"slices"
 	"time"
 )
 
@@ -138,11 +137,11 @@ func (m Meter) Give(cost int64, limits []Limit, at time.Time) Meter {
 		}
 	}
 	if q, windows := quantum(cost, limits); windows {
-		i, found := slices.BinarySearchFunc(l.log, roundUp(at, q), charged.compare)
-		if found {
-			l.log[i].cost -= cost
-			if l.log[i].cost <= 0 {
-				l.log = slices.Delete(l.log, i, i+1)
+		t := roundUp(at, q)
+		if i := l.after(t); i > 0 && l.log[i-1].at == t {
+			l.log[i-1].cost -= cost
+			if l.log[i-1].cost <= 0 {
+				l.log = append(l.log[:i-1], l.log[i:]...)
 			}
 		}
 	}
@@ -171,8 +170,6 @@ func (m Meter) Expires() time.Time {
 }
 
 type charged struct{ at, cost int64 } // microseconds since 1970
-
-func (c charged) compare(at int64) int { return int(min(max(c.at-at, -1), 1)) }
 
 type meterLog struct {
 	keep  int64 // the longest window ever charged, so that a shorter call trims nothing that counts
@@ -222,12 +219,23 @@ func (l *meterLog) add(cost int64, limits []Limit, now time.Time) {
 		return
 	}
 	at := roundUp(now, q)
-	i, found := slices.BinarySearchFunc(l.log, at, charged.compare)
-	if found {
-		l.log[i].cost += cost
-	} else {
-		l.log = slices.Insert(l.log, i, charged{at, cost})
+	i := l.after(at)
+	if i > 0 && l.log[i-1].at == at {
+		l.log[i-1].cost += cost
+		return
 	}
+	l.log = append(l.log, charged{})
+	copy(l.log[i+1:], l.log[i:])
+	l.log[i] = charged{at, cost}
+}
+
+// after returns the index of the first entry later than at: nearly always the end.
+func (l *meterLog) after(at int64) int {
+	i := len(l.log)
+	for i > 0 && l.log[i-1].at > at {
+		i--
+	}
+	return i
 }
 
 // quantum is what times are rounded up to: so that a window holds few entries.
