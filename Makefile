@@ -62,17 +62,20 @@ bench: ## run every benchmark once; BENCHTIME=1s measures
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10s)
-	for p in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(PACKAGES)); do \
-	  for f in $$(go test -list '^Fuzz' $$p | sed -n '/^Fuzz/p'); do \
-	    echo "fuzz $$p $$f"; \
-	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+	packages=$$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(PACKAGES)); \
+	for p in $$packages; do \
+	  targets=$$(go test -list '^Fuzz' $$p | sed -n '/^Fuzz/p'); \
+	  for t in $$targets; do \
+	    echo "fuzz $$p $$t"; \
+	    go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) $$p; \
 	  done; \
 	done
 
 .PHONY: prove
 prove: export OTP_PROVE = long
-prove: ## the same proofs with more histories, steps and time
+prove: ## the same proofs with more histories, steps and time, and a table of them
 	go test -race -shuffle=on -timeout 4h $(PACKAGES)
+	go test -v -count=1 -run TestEveryRequirementIsProved ./internal/proof/arch
 	$(MAKE) fuzz FUZZTIME=1m
 
 .PHONY: cover

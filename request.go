@@ -505,7 +505,7 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 	m := Message{
 		Key: d.record.ID + "-" + strconv.Itoa(d.record.Sends), Channel: d.route.Channel, Usage: d.payload.usage,
 		To: d.route.To, Code: d.code, Tenant: s.tenant, Binding: d.payload.binding, Locale: d.payload.locale,
-		TTL: d.payload.expires.Sub(start), ExpiresAt: d.payload.expires,
+		TTL: d.payload.expires.Sub(d.record.SentAt), ExpiresAt: d.payload.expires,
 	}
 	content, err := s.render(ctx, m)
 	if err != nil {

@@ -51,7 +51,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"math"
 	"time"
 
 	"otp.example/otp"
@@ -116,56 +115,69 @@ func (s *Store) Put(ctx context.Context, r otp.Record, now time.Time) (otp.Recor
 
 // Get returns the record with the given ID.
 func (s *Store) Get(ctx context.Context, id string) (otp.Record, error) {
-	if err := done(ctx); err != nil {
+	sh, i, err := s.locked(ctx, id)
+	if err != nil {
 		return otp.Record{}, err
 	}
-	h, sh := s.place(id)
-	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	i := sh.find(kindRecord, id, h)
-	if i == 0 {
-		return otp.Record{}, otp.ErrNotFound
-	}
-	var buf [recordBuf]byte
-	return detached(decodeRecord(id, sh.value(i, buf[:0]))), nil
+	return sh.record(i, id), nil
 }
 
 // Spend counts one attempt against a live record and verifies it if one of the
 // candidates is right. It works in a full store as in any other.
 func (s *Store) Spend(ctx context.Context, id string, candidates []byte, now time.Time) (otp.Record, bool, error) {
-	return s.change(ctx, id, func(r *otp.Record) bool { return r.Spend(candidates, now) })
+	sh, i, err := s.locked(ctx, id)
+	if err != nil {
+		return otp.Record{}, false, err
+	}
+	defer sh.mu.Unlock()
+	r := sh.record(i, id)
+	applied := r.Spend(candidates, now)
+	if applied {
+		sh.update(i, sh.encode(&r))
+	}
+	return r, applied, nil
 }
 
-// Cancel ends a live record.
+// Cancel ends a live record. It works in a full store as in any other.
 func (s *Store) Cancel(ctx context.Context, id string, now time.Time) (otp.Record, bool, error) {
-	return s.change(ctx, id, func(r *otp.Record) bool { return r.Cancel(now) })
+	sh, i, err := s.locked(ctx, id)
+	if err != nil {
+		return otp.Record{}, false, err
+	}
+	defer sh.mu.Unlock()
+	r := sh.record(i, id)
+	applied := r.Cancel(now)
+	if applied {
+		sh.update(i, sh.encode(&r))
+	}
+	return r, applied, nil
 }
 
-// Reissue counts one send against a live record and adds digest.
+// Reissue counts one send against a live record and adds digest. It works in a
+// full store as in any other.
 func (s *Store) Reissue(ctx context.Context, id string, digest []byte, live int, now time.Time) (otp.Record, bool, error) {
 	out, err := s.ReissueCharged(ctx, id, digest, live, nil, now)
 	return out.Record, out.Applied, err
 }
 
-func (s *Store) change(ctx context.Context, id string, f func(*otp.Record) bool) (otp.Record, bool, error) {
+// locked returns the shard of a record, locked, and where it is in it.
+func (s *Store) locked(ctx context.Context, id string) (*shard, uint32, error) {
 	if err := done(ctx); err != nil {
-		return otp.Record{}, false, err
+		return nil, 0, err
 	}
-	h, sh := s.place(id)
+	if len(id) > maxKey {
+		return nil, 0, otp.ErrNotFound // before it is hashed
+	}
+	h := maphash.String(s.seed, id)
+	sh := s.shard(h)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	i := sh.find(kindRecord, id, h)
 	if i == 0 {
-		return otp.Record{}, false, otp.ErrNotFound
+		sh.mu.Unlock()
+		return nil, 0, otp.ErrNotFound
 	}
-	var buf [recordBuf]byte
-	r := decodeRecord(id, sh.value(i, buf[:0]))
-	applied := f(&r)
-	r = detached(r)
-	if applied {
-		sh.update(i, appendRecord(buf[:0], &r))
-	}
-	return r, applied, nil
+	return sh, i, nil
 }
 
 // Take charges cost to every limit of key, or to none. A key that is new to a
@@ -185,12 +197,12 @@ func (s *Store) Take(ctx context.Context, key string, cost int64, limits []otp.L
 }
 
 func (s *Store) take(key string, cost int64, limits []otp.Limit, now time.Time) (otp.Decision, error) {
-	h, sh := s.place(key)
+	h := maphash.String(s.seed, key)
+	sh := s.shard(h)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	i := sh.find(kindMeter, key, h)
-	var buf [meterBuf]byte
-	m, d := otp.Meter(sh.value(i, buf[:0])).Take(cost, limits, now)
+	m, d := otp.Meter(sh.value(i)).Take(cost, limits, now)
 	if !d.OK || cost == 0 {
 		return d, nil
 	}
@@ -214,16 +226,19 @@ func (s *Store) Give(ctx context.Context, key string, cost int64, limits []otp.L
 }
 
 func (s *Store) give(key string, cost int64, limits []otp.Limit, at time.Time) {
-	h, sh := s.place(key)
+	h := maphash.String(s.seed, key)
+	sh := s.shard(h)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	i := sh.find(kindMeter, key, h)
 	if i == 0 {
 		return // forgotten, and so full again
 	}
-	var buf [meterBuf]byte
-	m := otp.Meter(sh.value(i, buf[:0])).Give(cost, limits, at)
+	m := otp.Meter(sh.value(i)).Give(cost, limits, at)
 	sh.setMeter(i, key, h, m)
+	if len(m) > 0 {
+		sh.hasten(i, m.Expires().UnixMicro())
+	}
 }
 
 // Advance sets key to counter and reports true if counter is greater than the
@@ -236,20 +251,22 @@ func (s *Store) Advance(ctx context.Context, key string, counter uint64) (bool, 
 	if err := checkKey(key); err != nil {
 		return false, err
 	}
-	h, sh := s.place(key)
+	h := maphash.String(s.seed, key)
+	sh := s.shard(h)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	i := sh.find(kindCounter, key, h)
 	var buf [counterSize]byte
 	switch {
-	case i != 0 && counter <= decodeCounter(sh.value(i, buf[:0])):
+	case i != 0 && counter <= decodeCounter(sh.value(i)):
 		return false, nil
 	case i == 0 && !s.room.take(1, entryCost(len(key)+counterSize)):
 		return false, ErrFull
 	case i == 0:
-		i = sh.insert(kindCounter, key, h)
+		sh.insert(kindCounter, key, h, appendCounter(buf[:0], counter))
+	default:
+		sh.update(i, appendCounter(buf[:0], counter))
 	}
-	sh.update(i, appendCounter(buf[:0], counter))
 	return true, nil
 }
 
@@ -259,31 +276,42 @@ func (s *Store) Advance(ctx context.Context, key string, counter uint64) (bool, 
 // so other calls go on. If ctx ends it reports what it has forgotten until then
 // and the error.
 func (s *Store) Prune(ctx context.Context, before time.Time, max int) (int, error) {
-	forgotten := 0
+	if err := done(ctx); err != nil {
+		return 0, err
+	}
+	total, at := 0, before.UnixMicro()
 	for i := range s.shards {
-		for sh := &s.shards[i]; forgotten < max && sh.soonest.Load() <= before.UnixMicro(); {
+		for sh := &s.shards[i]; total < max && sh.soonest.Load() <= at; {
+			seen, forgotten := sh.forget(at, min(max-total, pruneBatch))
+			total += forgotten
 			if err := done(ctx); err != nil {
-				return forgotten, err
+				return total, err
 			}
-			forgotten += sh.forget(before.UnixMicro(), min(max-forgotten, pruneBatch))
+			if seen == 0 {
+				break // another Prune was here
+			}
 		}
 	}
-	return forgotten, done(ctx)
+	return total, nil
 }
 
-// reclaim makes room in a full store, if anything in it has expired.
+// reclaim forgets some of what has expired, if anything has, for a call that found
+// the store full. Its work is bounded, since that call is waiting.
 func (s *Store) reclaim(now time.Time) bool {
-	n, _ := s.Prune(context.Background(), now, reclaimBatch)
-	return n > 0
+	seen, forgotten, at := 0, 0, now.UnixMicro()
+	for i := range s.shards {
+		if sh := &s.shards[i]; sh.soonest.Load() <= at {
+			n, m := sh.forget(at, reclaimBatch)
+			seen, forgotten = seen+n, forgotten+m
+		}
+		if forgotten >= reclaimBatch || seen >= 8*reclaimBatch {
+			break
+		}
+	}
+	return forgotten > 0
 }
 
-func (s *Store) place(key string) (uint64, *shard) {
-	if len(key) > maxKey {
-		return 0, &s.shards[0] // an ID that no record has: not worth hashing
-	}
-	h := maphash.String(s.seed, key)
-	return h, &s.shards[h%shardCount]
-}
+func (s *Store) shard(h uint64) *shard { return &s.shards[h%shardCount] }
 
 func done(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -317,6 +345,3 @@ func checkDigests(name string, d []byte) error {
 	}
 	return nil
 }
-
-// never is the expiry of what is not forgotten.
-const never = math.MaxInt64

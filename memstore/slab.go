@@ -1,9 +1,8 @@
 package memstore
 
 const (
-	cellData   = 52
-	cellSize   = 64
-	chunkCells = 64
+	cellData = 56
+	cellSize = 64
 )
 
 // A cell is as large as a cache line and holds the bytes of one entry, or some of
@@ -15,20 +14,33 @@ const (
 // one kind of entry leaves free serves any other, so the bound in bytes is one on
 // memory.
 type cell struct {
-	next  uint32 // the cell that goes on, or the next free one; zero is none
-	chain uint32 // first cells only: the next entry of the bucket; zero is none
-	due   uint32 // first cells only: one more than the place in the expiry heap; zero is none
-	data  [cellData]byte
+	next uint32 // the cell that goes on, or the next free one; zero is none
+	due  uint32 // in an entry's first: one more than its place in the expiry heap; zero is none
+	data [cellData]byte
 }
 
-// A slab numbers cells, from one.
+// A slab numbers cells, from one. They are made in chunks of a power of two.
 type slab struct {
-	chunks []*[chunkCells]cell
+	chunks [][]cell
+	shift  uint8
 	last   uint32 // the highest number in use so far
 	free   uint32 // the first of the free cells below it
 }
 
-func (s *slab) at(i uint32) *cell { return &s.chunks[i/chunkCells][i%chunkCells] }
+// minShift makes a chunk of one memory page.
+const minShift = 6
+
+// init chooses the size of chunks so that what is not used of the last one is at
+// most some percent of limit bytes. A long list of small chunks would cost one more
+// look into far memory.
+func (s *slab) init(limit int64) {
+	s.shift = minShift
+	for s.shift < 12 && int64(cellSize)<<s.shift < limit/64 {
+		s.shift++
+	}
+}
+
+func (s *slab) at(i uint32) *cell { return &s.chunks[i>>(s.shift&31)][i&(1<<(s.shift&31)-1)] }
 
 func (s *slab) take() uint32 {
 	if i := s.free; i != 0 {
@@ -37,8 +49,8 @@ func (s *slab) take() uint32 {
 		return i
 	}
 	s.last++
-	if s.last/chunkCells >= uint32(len(s.chunks)) {
-		s.chunks = append(s.chunks, new([chunkCells]cell))
+	if s.last>>s.shift >= uint32(len(s.chunks)) {
+		s.chunks = append(s.chunks, make([]cell, 1<<s.shift))
 	}
 	return s.last
 }
@@ -57,11 +69,17 @@ func (s *slab) drop(i uint32) (n int) {
 	return n
 }
 
-// write makes b the bytes from cell i on, takes and frees cells as needed and
-// returns by how many there are more now.
-func (s *slab) write(i uint32, b []byte) (more int) {
+// write makes b the bytes from cell i on after the first off, takes and frees cells
+// as needed and returns by how many there are more now.
+func (s *slab) write(i uint32, off int, b []byte) (more int) {
 	c := s.at(i)
-	for b = b[copy(c.data[:], b):]; len(b) > 0; b = b[copy(c.data[:], b):] {
+	for {
+		if off < cellData {
+			b = b[copy(c.data[off:], b):]
+		}
+		if off = max(0, off-cellData); off == 0 && len(b) == 0 {
+			break
+		}
 		if c.next == 0 {
 			c.next = s.take()
 			more++
@@ -73,10 +91,20 @@ func (s *slab) write(i uint32, b []byte) (more int) {
 	return more
 }
 
-// read appends the bytes from cell i on to b, whole cells of them.
+// read appends the bytes from cell i on to b, whole cells of them. The cells of an
+// entry mostly lie side by side. To count on, and to look then whether next agrees,
+// lets the processor fetch them all at once, where following next would wait for
+// each.
 func (s *slab) read(b []byte, i uint32) []byte {
-	for ; i != 0; i = s.at(i).next {
-		b = append(b, s.at(i).data[:]...)
+	for i != 0 {
+		c := s.at(i)
+		b = append(b, c.data[:]...)
+		for c.next == i+1 {
+			i++
+			c = s.at(i)
+			b = append(b, c.data[:]...)
+		}
+		i = c.next
 	}
 	return b
 }

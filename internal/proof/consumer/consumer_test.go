@@ -6,8 +6,6 @@ package consumer_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"io/fs"
@@ -91,10 +89,7 @@ func TestConsumer(t *testing.T) {
 	command(t, app, env, "go", "mod", "tidy")
 	binary := filepath.Join(app, "app")
 	command(t, app, env, "go", "build", "-o", binary, ".")
-
-	key := make([]byte, 32)
-	rand.Read(key)
-	out := command(t, app, append(env, "OTP_KEY="+base64.StdEncoding.EncodeToString(key)), binary)
+	out := command(t, app, readme.Environment(), binary)
 	assert.True(t, readme.Prints(out, want), "want lines %q in\n%s", want, out)
 
 	allowed := slices.Concat([]string{self}, released, linked)
@@ -209,7 +204,7 @@ func command(t *testing.T, dir string, env []string, name string, args ...string
 func modules(t *testing.T, dir string, env []string, args ...string) map[string]bool {
 	t.Helper()
 	set := map[string]bool{}
-	for _, path := range strings.Fields(command(t, dir, env, "go", args...)) {
+	for path := range strings.FieldsSeq(command(t, dir, env, "go", args...)) {
 		set[path] = true
 	}
 	return set

@@ -3,6 +3,9 @@
 package readme
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"os"
 	"regexp"
 	"strings"
 )
@@ -77,6 +80,14 @@ func Prints(out string, want []string) bool {
 		}
 	}
 	return len(want) == 0
+}
+
+// Environment is what the README asks the reader to set before a program runs, in
+// the environment of this process.
+func Environment() []string {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return append(os.Environ(), "OTP_KEY="+base64.StdEncoding.EncodeToString(key))
 }
 
 var codeSpan = regexp.MustCompile("`([^`\n]+)`")

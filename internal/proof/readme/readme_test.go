@@ -53,7 +53,7 @@ func TestPrograms(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "go", "run", "-overlay", overlayFile, "./examples/"+name)
-			cmd.Dir = dir
+			cmd.Dir, cmd.Env = dir, readme.Environment()
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()

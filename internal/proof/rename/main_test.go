@@ -68,7 +68,7 @@ func TestRename(t *testing.T) {
 	assert.Equal(t, must(t, root, "gofmt", "-l", "."), must(t, dir, "gofmt", "-l", "."), "imports are not sorted")
 	modules := must(t, dir, "go", "list", "-m")
 	assert.Equal(t, newPath, strings.Fields(modules)[0])
-	for _, m := range strings.Fields(must(t, dir, "go", "list", "-m", "-f", "{{.Dir}}")) {
+	for m := range strings.FieldsSeq(must(t, dir, "go", "list", "-m", "-f", "{{.Dir}}")) {
 		must(t, m, "go", "build", "./...")
 		must(t, m, "go", "vet", "./...")
 	}
