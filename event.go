@@ -16,7 +16,7 @@ const (
 	EventSendFailed EventType = "send_failed" // no sender did, or it is not known
 	EventResent     EventType = "resent"      // a send was counted against a live challenge
 	EventVerified   EventType = "verified"    // a right code was used up
-	EventRejected   EventType = "rejected"    // an answer was no; Reason says why
+	EventRejected   EventType = "rejected"    // an answer was no, or a challenge was not live; Reason says why
 	EventLimited    EventType = "limited"     // a limit refused; Reason names it
 	EventRefused    EventType = "refused"     // a Guard, a preset or a check of the request refused
 	EventEscalated  EventType = "escalated"   // guesses ran low, so the code is longer

@@ -191,7 +191,7 @@ func (s *Service) Cancel(ctx context.Context, id string) error {
 func (s *Service) Status(ctx context.Context, id string) (Challenge, error) {
 	at, err := s.locate(id)
 	if err != nil {
-		return Challenge{}, s.refuse(ctx, Event{}, err)
+		return Challenge{}, err
 	}
 	rec, p, _, err := s.load(ctx, at)
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *Service) Status(ctx context.Context, id string) (Challenge, error) {
 func (s *Service) Prune(ctx context.Context, before time.Time) (int, error) {
 	const batch = 1000
 	pruners := []any{s.cfg.Store}
-	if l, ok := s.cfg.Limiter.(Store); !ok || l != s.cfg.Store {
+	if !same(s.cfg.Store, s.cfg.Limiter) {
 		pruners = append(pruners, s.cfg.Limiter)
 	}
 	total := 0

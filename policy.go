@@ -59,10 +59,6 @@ type Policy struct {
 
 	// RequireBinding refuses requests without a Binding. Zero means false.
 	RequireBinding bool `json:"require_binding,omitempty"`
-
-	// FailoverAfter is how long to wait for a receipt before the next route is used.
-	// Zero means failover on refusal only. At least 5 seconds and less than TTL.
-	FailoverAfter time.Duration `json:"failover_after,omitempty"`
 }
 
 // Limits holds the send limits of a policy, by what they count. An empty list means
@@ -89,7 +85,6 @@ const (
 	minResend      = 30 * time.Second
 	maxResend      = time.Hour
 	maxWindow      = 31 * day
-	minFailover    = 5 * time.Second
 	maxSendsWindow = 1e9
 )
 
@@ -176,8 +171,6 @@ func (p Policy) validate(k PolicyKey) error {
 		return badPolicy("LiveCodes", "is not 1 to 3")
 	case p.ResendInterval < minResend || p.ResendInterval > maxResend:
 		return badPolicy("ResendInterval", "is not 30 seconds to 1 hour")
-	case p.FailoverAfter != 0 && (p.FailoverAfter < minFailover || p.FailoverAfter >= p.TTL):
-		return badPolicy("FailoverAfter", "is not 5 seconds to TTL")
 	}
 	for _, l := range []struct {
 		field  string
@@ -243,8 +236,6 @@ func (p Policy) override(o *Policy) (Policy, error) {
 		return looser("ResendInterval")
 	case len(o.Limits.Recipient)+len(o.Limits.Subject)+len(o.Limits.Client)+len(o.Limits.Prefix)+len(o.Limits.Tenant) > 0:
 		return Policy{}, invalid("Policy.Limits", "belong to the policy, not to one request")
-	case o.FailoverAfter != 0:
-		return Policy{}, invalid("Policy.FailoverAfter", "belongs to the policy, not to one request")
 	}
 	p.TTL = cmp.Or(o.TTL, p.TTL)
 	p.MaxAttempts = cmp.Or(o.MaxAttempts, p.MaxAttempts)

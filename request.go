@@ -377,9 +377,9 @@ func (s *Service) told(ctx context.Context, d *draft, level int, refused *Refusa
 	var e Event
 	if s.cfg.OnEvent != nil {
 		e = d.event()
+		e.Type, e.Challenge = EventRequested, d.record
+		s.emit(ctx, e)
 	}
-	e.Type = EventRequested
-	s.emit(ctx, e)
 	if level == 0 {
 		return
 	}
@@ -473,7 +473,7 @@ func (d *draft) challenge(tenant string, rec *Record) Challenge {
 
 func (d *draft) event() Event {
 	e := d.r.event()
-	e.Challenge, e.Subject, e.MaskedTo = d.record, d.h.subject.String(), mask(d.r.Channel, d.r.To)
+	e.Subject, e.MaskedTo = d.h.subject.String(), mask(d.r.Channel, d.r.To)
 	return e
 }
 
