@@ -166,6 +166,28 @@ func TestConcealedRefusalRecovers(t *testing.T) {
 	})
 }
 
+// Who asks too early is told so, by the challenge's own times, and loses no send.
+func TestConcealedResendTooEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, run := newConcealing(t)
+		for _, decoy := range []bool{false, true} {
+			ch := w.request(otp.Request{Channel: otp.SMS, Usage: "login", To: number(), Conceal: true, Decoy: decoy})
+			w.clock.advance(10 * time.Second)
+			_, err := w.Resend(t.Context(), otp.Resend{ID: ch.ID})
+			var limited *otp.RateLimitError
+			require.ErrorAs(t, err, &limited)
+			require.Equal(t, 20*time.Second, limited.RetryAfter)
+			w.clock.advance(limited.RetryAfter)
+			again, err := w.Resend(t.Context(), otp.Resend{ID: ch.ID})
+			require.NoError(t, err)
+			require.Equal(t, 1, again.SendsLeft)
+		}
+		run()
+		require.Equal(t, 2, w.box.count())
+	})
+}
+
 // No code verifies a decoy, not even the caller's own.
 func TestDecoy(t *testing.T) {
 	t.Parallel()

@@ -156,6 +156,17 @@ func ExampleService_Status() {
 	// Output: <nil> pending 2 more sends from 12:00:30
 }
 
+func ExampleService_Canonical() {
+	svc := exampleService(&phone{})
+	to, err := svc.Canonical(context.Background(), otp.Email, "Alice@Example.COM")
+	fmt.Println(to, err)
+	_, err = svc.Canonical(context.Background(), otp.Email, "alice@example.com,bob@example.com")
+	fmt.Println(err)
+	// Output:
+	// Alice@example.com <nil>
+	// otp: invalid request: To does not have exactly one @
+}
+
 func ExampleService_Reference() {
 	var p phone
 	svc, ctx := exampleService(&p), context.Background()

@@ -124,6 +124,7 @@ type Challenge struct {
 	Status       Status
 	Channel      Channel
 	Usage        Usage
+	Format       Format // how its codes look, for the input field
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
 	ResendAt     time.Time // earliest useful Resend; zero if there is none
@@ -162,6 +163,12 @@ func (s *Service) Reference(u Usage, reference string) string {
 func (s *Service) referenceNonce(u Usage, reference string) []byte {
 	sum := s.keys().index.reference.sumFields(s.tenant, string(u), reference)
 	return sum[:]
+}
+
+// Canonical returns the one form in which a recipient is compared, metered and sent to.
+// Look accounts up by it, and store it. An error wraps [ErrInvalidRequest].
+func (s *Service) Canonical(ctx context.Context, c Channel, to string) (string, error) {
+	return s.checkRoute(ctx, "", Route{Channel: c, To: to}, false, false)
 }
 
 // Cancel ends a challenge. Canceling a canceled challenge is not an error; for one that
@@ -337,6 +344,7 @@ func describe(id string, r *Record, p *payload, policy *Policy, now time.Time) C
 		Status:       StatusPending,
 		Channel:      p.routes[0].Channel,
 		Usage:        p.usage,
+		Format:       p.format,
 		CreatedAt:    r.CreatedAt,
 		ExpiresAt:    r.ExpiresAt,
 		AttemptsLeft: r.MaxAttempts - r.Attempts,

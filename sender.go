@@ -114,6 +114,12 @@ func DefaultRender(_ context.Context, m Message) (Content, error) {
 
 // words is a usage as a person reads it.
 func words(u Usage) string {
+	switch u {
+	case ConfirmAddress:
+		return "confirming this address"
+	case Recovery:
+		return "recovering your account"
+	}
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' {
 			return ' '

@@ -161,6 +161,11 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 	if err != nil {
 		return Challenge{}, e, err
 	}
+	// Where a refused charge would be silent, whoever asks too early would lose a send for
+	// nothing. The challenge's own times tell nothing about its recipient.
+	if wait := rec.SentAt.Add(policy.ResendInterval).Sub(now); wait > 0 && p.has(flagConceal) {
+		return Challenge{}, e, &RateLimitError{Scope: scopeRecipient, RetryAfter: wait}
+	}
 	mute := p.has(flagDecoy)
 	if err := s.cfg.Guard.Check(ctx, p.request(route, r)); err != nil {
 		if !p.has(flagConceal) || !errors.Is(err, ErrRefused) {

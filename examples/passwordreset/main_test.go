@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"otp.example/otp"
+)
+
+func TestRun(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), &out))
+
+	got := regexp.MustCompile(`\b\d{8}\b`).ReplaceAllString(out.String(), "########")
+	require.Equal(t, `Asked for ann@example.com:    if there is an account, you have mail
+Asked for nobody@example.com: if there is an account, you have mail
+Mail to ann@example.com: ######## is your code for recovery. It is valid for 10 minutes. Do not share it.
+
+Ann's code for nobody's handle? Refused.
+Ann's code? Right: here is a token for the next form.
+A new password with the token? Set.
+Another one with the same token? Refused: it was used.
+Login with "mallory was here": false.
+Login with "battery staple": true.
+`, got)
+}
+
+// start runs the first two requests of a reset and returns the app and the token.
+func start(t *testing.T) (*app, string) {
+	t.Helper()
+	mail := mailbox(make(chan otp.Message, 1))
+	queue := otp.NewQueue(mail, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = queue.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	a, err := newApp(queue)
+	require.NoError(t, err)
+	sent, err := a.forgot(t.Context(), "ann@example.com")
+	require.NoError(t, err)
+	m, err := mail.next(t.Context())
+	require.NoError(t, err)
+	token, err := a.code(t.Context(), sent.handle, m.Code.Reveal())
+	require.NoError(t, err)
+	return a, token
+}
+
+// A password that will not do costs no token.
+func TestShortPassword(t *testing.T) {
+	a, token := start(t)
+	require.ErrorIs(t, a.reset(t.Context(), token, "short"), errShortPassword)
+	require.NoError(t, a.reset(t.Context(), token, "long enough"))
+}
+
+func TestAddressChanged(t *testing.T) {
+	a, token := start(t)
+	a.accounts["ann"].address = "ann@example.net"
+	require.ErrorIs(t, a.reset(t.Context(), token, "long enough"), errAddressChanged)
+}
+
+func TestForgedToken(t *testing.T) {
+	a, token := start(t)
+	require.ErrorIs(t, a.reset(t.Context(), token+"A", "long enough"), otp.ErrRejected)
+	require.ErrorIs(t, a.reset(t.Context(), "", "long enough"), otp.ErrRejected)
+}
