@@ -61,10 +61,12 @@ import (
 // denies.
 var ErrFull = errors.New("memstore: full")
 
-// What package otp says of its fields.
+// The first two are the bounds of [otp.Record] and [otp.Charge]. It has none for
+// Digests; this is more than any service keeps.
 const (
-	maxKey    = 128
-	maxSealed = 4 << 10
+	maxKey     = 128
+	maxSealed  = 4 << 10
+	maxDigests = 4 << 10
 )
 
 // pruneBatch is for how many entries Prune keeps a shard locked, so that no other
@@ -320,28 +322,29 @@ func done(ctx context.Context) error {
 	return nil
 }
 
-func checkKey(key string) error {
-	if len(key) > maxKey {
-		return fmt.Errorf("memstore: key longer than %d bytes", maxKey)
-	}
-	return nil
-}
+func checkKey(key string) error { return checkLen("key", len(key), maxKey) }
 
 func checkRecord(r *otp.Record) error {
-	switch {
-	case r.ID == "":
+	if r.ID == "" {
 		return errors.New("memstore: record ID empty")
-	case len(r.ID) > maxKey:
-		return fmt.Errorf("memstore: record ID longer than %d bytes", maxKey)
-	case len(r.Sealed) > maxSealed:
-		return fmt.Errorf("memstore: record Sealed longer than %d bytes", maxSealed)
 	}
-	return checkDigests("record Digests", r.Digests)
+	return errors.Join(
+		checkLen("record ID", len(r.ID), maxKey),
+		checkLen("record Sealed", len(r.Sealed), maxSealed),
+		checkDigests("record Digests", r.Digests),
+	)
 }
 
 func checkDigests(name string, d []byte) error {
 	if len(d)%otp.DigestSize != 0 {
 		return fmt.Errorf("memstore: %s not a multiple of %d bytes", name, otp.DigestSize)
+	}
+	return checkLen(name, len(d), maxDigests)
+}
+
+func checkLen(name string, n, limit int) error {
+	if n > limit {
+		return fmt.Errorf("memstore: %s longer than %d bytes", name, limit)
 	}
 	return nil
 }

@@ -30,12 +30,11 @@ type slab struct {
 // minShift makes a chunk of one memory page.
 const minShift = 6
 
-// init chooses the size of chunks so that what is not used of the last one is at
-// most some percent of limit bytes. A long list of small chunks would cost one more
-// look into far memory.
+// init chooses chunks of at most 1 percent of limit bytes, since half of the last
+// one is not used. But a list of many small ones would be one more thing to fetch.
 func (s *slab) init(limit int64) {
 	s.shift = minShift
-	for s.shift < 12 && int64(cellSize)<<s.shift < limit/64 {
+	for s.shift < 12 && int64(cellSize)<<s.shift < limit/128 {
 		s.shift++
 	}
 }

@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 	got := regexp.MustCompile(`\b\d{8}\b`).ReplaceAllString(out.String(), "########")
 	require.Equal(t, `Asked for ann@example.com:    if there is an account, you have mail
 Asked for nobody@example.com: if there is an account, you have mail
-Mail to ann@example.com: ######## is your code for recovery. It is valid for 10 minutes. Do not share it.
+Mail to ann@example.com: ######## is your code for recovering your account. It is valid for 10 minutes. Do not share it.
 
 Ann's code for nobody's handle? Refused.
 Ann's code? Right: here is a token for the next form.
