@@ -3,6 +3,7 @@ package otp
 import (
 	"crypto/rand"
 	"errors"
+	"math"
 	"math/bits"
 )
 
@@ -102,6 +103,11 @@ func (f Format) mass(guesses int) int64 {
 	}
 	parts := uint64(guesses) * certainty
 	return int64((parts + n - 1) / n)
+}
+
+// strength is the logarithm of how many codes there are.
+func (f Format) strength() float64 {
+	return float64(f.Length) * math.Log2(float64(len(f.symbols())))
 }
 
 // certainty is the guess mass of 1.

@@ -60,7 +60,7 @@ func LogEvents(l *slog.Logger) func(context.Context, Event) {
 		attrs := make([]slog.Attr, 0, 12)
 		add := func(key, value string) {
 			if value != "" {
-				attrs = append(attrs, slog.String(key, value))
+				attrs = append(attrs, slog.String(key, printable(value)))
 			}
 		}
 		add("event", string(e.Type))

@@ -299,7 +299,7 @@ func TestHostileSenders(t *testing.T) {
 			return otp.Receipt{}, fmt.Errorf("%w: 400 for %s with %q", otp.ErrNotAccepted, m.To, m.Content.Text)
 		}
 		_, err := w.Request(t.Context(), login(number()))
-		require.ErrorContains(t, seen.err(err), "400 for [redacted] with")
+		require.ErrorContains(t, seen.err(err), "400 for +[redacted] with")
 	})
 	t.Run("render", func(t *testing.T) {
 		t.Parallel()

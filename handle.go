@@ -70,11 +70,12 @@ func (s *keys) open(id, tenant string) (h handle, ok bool) {
 	if !found || h.keys == nil {
 		return h, false
 	}
-	if b64.DecodedLen(len(text)) != nonceSize+saltSize+bodySize+tagSize {
+	const size = nonceSize + saltSize + bodySize + tagSize
+	if len(text) != b64.EncodedLen(size) {
 		return h, false
 	}
 	buf, err := b64.DecodeString(text)
-	if err != nil {
+	if err != nil || len(buf) != size { // shorter if text has line breaks, which base64 skips
 		return h, false
 	}
 	sealed := buf[nonceSize+saltSize:]

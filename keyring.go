@@ -14,6 +14,7 @@ import (
 	"hash"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,8 @@ const IndexKeyID = "index"
 
 // bareKeyID names a key that was given without an ID.
 const bareKeyID = "1"
+
+var errZeroKeyring = errors.New("otp: Keyring was not made by NewKeyring")
 
 // minKeySize is the size of the HMAC's output; less would be its weakest part.
 const minKeySize = 32
@@ -185,6 +188,9 @@ func (kr *Keyring) Rotate(k Key) error {
 	kr.write.Lock()
 	defer kr.write.Unlock()
 	old := kr.state.Load()
+	if old == nil {
+		return errZeroKeyring
+	}
 	if old.byID[k.ID] != nil {
 		return fmt.Errorf("otp: Keyring: key %q is repeated", k.ID)
 	}
@@ -199,6 +205,9 @@ func (kr *Keyring) Retire(id string) error {
 	kr.write.Lock()
 	defer kr.write.Unlock()
 	old := kr.state.Load()
+	if old == nil {
+		return errZeroKeyring
+	}
 	if old.byID[id] == nil {
 		return fmt.Errorf("otp: Keyring: there is no key %q", id)
 	}
@@ -227,34 +236,41 @@ func (k Key) check() error {
 	return nil
 }
 
-// weakKey finds keys that somebody typed or copied: one byte or a short pattern
-// repeated, bytes that count up or down, and text. 32 random bytes have fewer than
-// 16 different values, or are all printable, less than once in 2^40 draws.
+// weakKey finds keys that somebody typed or copied: a pattern that repeats, bytes that
+// count in equal steps, few different bytes, and prose. No random key, nor the hex or
+// base64 text of one, is found once in 2^30 draws.
 func weakKey(b []byte) bool {
-	var seen [256]bool
-	distinct, steps, printable := 0, 0, 0
+	for period := 1; period <= len(b)/2; period++ {
+		if bytes.Equal(b[period:], b[:len(b)-period]) {
+			return true
+		}
+	}
+	var seen, steps [256]int
+	distinct, small, printable := 0, 0, 0
 	for i, c := range b {
-		if !seen[c] {
-			seen[c] = true
+		if seen[c]++; seen[c] == 1 {
 			distinct++
 		}
-		if i > 0 && (c == b[i-1]+1 || c == b[i-1]-1) {
-			steps++
+		if i > 0 {
+			steps[c-b[i-1]]++
+		}
+		if c >= 'a' && c <= 'z' {
+			small++
 		}
 		if c >= ' ' && c <= '~' {
 			printable++
 		}
 	}
-	if distinct < 16 || steps > len(b)/2 {
+	if distinct < 10 || slices.Max(steps[:]) > len(b)/2 || small == len(b) {
 		return true
 	}
-	// Text that is itself base64 or hex of a key is allowed; prose and examples are not.
-	if printable == len(b) {
-		text := bytes.ToLower(b)
-		for _, w := range []string{"secret", "example", "password", "change", "1234567890", "abcdefgh"} {
-			if bytes.Contains(text, []byte(w)) {
-				return true
-			}
+	if printable < len(b) {
+		return false
+	}
+	text := bytes.ToLower(b)
+	for _, w := range []string{" ", "secret", "example", "password", "passw0rd", "change", "1234567890", "0123456789", "abcdefgh"} {
+		if bytes.Contains(text, []byte(w)) {
+			return true
 		}
 	}
 	return false

@@ -124,7 +124,7 @@ type Challenge struct {
 	Status       Status
 	Channel      Channel
 	Usage        Usage
-	Format       Format // how its codes look, for the input field
+	CodeFormat   Format // how its codes look, for the input field
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
 	ResendAt     time.Time // earliest useful Resend; zero if there is none
@@ -325,17 +325,21 @@ func (k *keys) subject(tenant string, p *payload) pseudonym {
 // policy finds the policy for a channel and usage, with nothing left at zero.
 func (s *Service) policy(ctx context.Context, c Channel, u Usage) (Policy, error) {
 	k := PolicyKey{Tenant: s.tenant, Channel: c, Usage: u}
+	if source, ok := s.cfg.Policies.(*Policies); ok { // checked when it was made
+		p, err := source.find(k)
+		if err != nil {
+			return Policy{}, fmt.Errorf("otp: policy: %w", err)
+		}
+		return p.withDefaults(c), nil
+	}
 	p, err := s.cfg.Policies.Policy(ctx, k)
 	if err == nil {
-		p = p.withDefaults(c)
-		if _, checked := s.cfg.Policies.(*Policies); !checked {
-			err = p.validate(k)
-		}
+		err = p.validate(k)
 	}
 	if err != nil {
 		return Policy{}, fmt.Errorf("otp: policy: %w", err)
 	}
-	return p, nil
+	return p.withDefaults(c), nil
 }
 
 func describe(id string, r *Record, p *payload, policy *Policy, now time.Time) Challenge {
@@ -344,7 +348,7 @@ func describe(id string, r *Record, p *payload, policy *Policy, now time.Time) C
 		Status:       StatusPending,
 		Channel:      p.routes[0].Channel,
 		Usage:        p.usage,
-		Format:       p.format,
+		CodeFormat:   p.format,
 		CreatedAt:    r.CreatedAt,
 		ExpiresAt:    r.ExpiresAt,
 		AttemptsLeft: r.MaxAttempts - r.Attempts,

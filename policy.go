@@ -142,19 +142,18 @@ func (p Policy) validate(k PolicyKey) error {
 	if len(p.Formats) > maxFormats {
 		return badPolicy("Formats", "has more than 4 formats")
 	}
-	before := int64(certainty)
+	before := 0.0
 	for _, f := range p.Formats {
-		mass := f.mass(1)
 		if f.symbols() == "" || f.Length < 1 || f.Length > maxCodeLength {
 			return badPolicy("Formats", "has an unknown alphabet or a length that is not 1 to 32")
 		}
-		if mass > certainty/minCodes {
+		if f.mass(1) > certainty/minCodes {
 			return badPolicy("Formats", "has a format of fewer than 1e6 codes")
 		}
-		if mass > before {
+		if f.strength() < before {
 			return badPolicy("Formats", "is not ordered from the weakest to the strongest")
 		}
-		before = mass
+		before = f.strength()
 	}
 	longest := maxTTL
 	if k.Channel == Email && (k.Usage == ConfirmAddress || k.Usage == Recovery) {
@@ -218,7 +217,10 @@ func (p Policy) override(o *Policy) (Policy, error) {
 		return Policy{}, invalid("Policy."+field, "is looser than the policy")
 	}
 	if len(o.Formats) > 0 {
-		if o.Formats[0].mass(1) > p.Formats[0].mass(1) {
+		if err := (Policy{Formats: o.Formats}).Validate(); err != nil {
+			return Policy{}, invalid("Policy", err.Error())
+		}
+		if o.Formats[0].strength() < p.Formats[0].strength() {
 			return looser("Formats")
 		}
 		p.Formats = o.Formats
@@ -282,6 +284,9 @@ func NewPolicies(preset Preset, m map[PolicyKey]Policy) (*Policies, error) {
 // Replace swaps all policies at once, so that an administrator's change takes effect
 // with the next call. On an error nothing is changed.
 func (p *Policies) Replace(m map[PolicyKey]Policy) error {
+	if err := p.preset.check(PolicyKey{}, Policy{}); err != nil {
+		return err
+	}
 	for k, policy := range m {
 		if err := p.preset.check(k, policy); err != nil {
 			return err
@@ -306,9 +311,15 @@ func (p Policy) clone() Policy {
 // Policy implements [PolicySource]. Its error wraps [ErrRefused] where the preset
 // does not allow the channel for the usage.
 func (p *Policies) Policy(_ context.Context, k PolicyKey) (Policy, error) {
+	policy, err := p.find(k)
+	return policy.clone(), err
+}
+
+// find is Policy for callers that change nothing.
+func (p *Policies) find(k PolicyKey) (Policy, error) {
 	found := Policy{}
-	if m := *p.m.Load(); len(m) > 0 {
-		found = lookUp(m, k)
+	if m := p.m.Load(); m != nil && len(*m) > 0 {
+		found = lookUp(*m, k)
 	}
 	return p.preset.apply(k, found)
 }

@@ -16,6 +16,10 @@ const maxLimitN = 1 << 50
 // meter that admits more rounds their times, so that its size stays bounded.
 const exactCharges = 64
 
+// maxSkew is how far the clocks of processes that share a store may be apart for limits to
+// hold over all of them. Of windows that are shorter it is one window.
+const maxSkew = time.Minute
+
 // idleStreak is how long a meter remembers a Limit with Per zero after its last
 // charge. The windows beside it bound what can be guessed in that time.
 const idleStreak = 366 * 24 * time.Hour
@@ -91,11 +95,11 @@ type Meter []byte
 
 // Take charges cost at now if every limit has room for it. The result shares no
 // memory with m. A refusal returns m itself. A negative cost, no limits or more
-// than [MaxLimits], and a time before 1970 are refused.
+// than [MaxLimits], and a time before 1970 or after 9999 are refused.
 func (m Meter) Take(cost int64, limits []Limit, now time.Time) (Meter, Decision) {
 	var buf [16]charged
 	l, ok := m.read(buf[:0])
-	if !ok || cost < 0 || cost > maxLimitN || len(limits) == 0 || len(limits) > MaxLimits || now.Unix() < 0 {
+	if !ok || cost < 0 || cost > maxLimitN || len(limits) == 0 || len(limits) > MaxLimits || !isMeterTime(now) {
 		return m, Decision{}
 	}
 	if cost == 0 {
@@ -128,7 +132,7 @@ func (m Meter) Take(cost int64, limits []Limit, now time.Time) (Meter, Decision)
 func (m Meter) Give(cost int64, limits []Limit, at time.Time) Meter {
 	var buf [16]charged
 	l, ok := m.read(buf[:0])
-	if !ok || cost <= 0 || cost > maxLimitN || at.Unix() < 0 {
+	if !ok || cost <= 0 || cost > maxLimitN || !isMeterTime(at) {
 		return m
 	}
 	for _, lim := range limits {
@@ -158,7 +162,7 @@ func (m Meter) Expires() time.Time {
 	case !ok:
 		return time.Unix(1<<40, 0).UTC() // keep what cannot be read: it denies
 	case len(l.log) > 0:
-		t = l.log[len(l.log)-1].at + l.keep
+		t = l.log[len(l.log)-1].at + l.horizon()
 	}
 	if l.total > 0 {
 		t = max(t, l.last+idleStreak.Microseconds())
@@ -211,7 +215,7 @@ func (l *meterLog) add(cost int64, limits []Limit, now time.Time) {
 		}
 	}
 	trim := 0
-	for trim < len(l.log) && l.log[trim].at <= now.UnixMicro()-l.keep {
+	for trim < len(l.log) && l.log[trim].at <= now.UnixMicro()-l.horizon() {
 		trim++
 	}
 	l.log = l.log[trim:]
@@ -238,6 +242,10 @@ func (l *meterLog) after(at int64) int {
 	return i
 }
 
+// horizon is how long an entry is remembered: beyond its window, since another process
+// whose clock is behind still has to see it.
+func (l *meterLog) horizon() int64 { return l.keep + min(l.keep, maxSkew.Microseconds()) }
+
 // quantum is what times are rounded up to: so that a window holds few entries.
 func quantum(cost int64, limits []Limit) (q int64, windows bool) {
 	var longest, shortest Limit
@@ -255,6 +263,9 @@ func quantum(cost int64, limits []Limit) (q int64, windows bool) {
 	return max(1, micros(shortest.Per)/exactCharges), longest.Per > 0
 }
 
+// isMeterTime keeps sums of times far from the ends of int64.
+func isMeterTime(t time.Time) bool { return t.Unix() >= 0 && t.Year() <= 9999 }
+
 func roundUp(t time.Time, q int64) int64 {
 	us := t.UnixMicro()
 	if t.Nanosecond()%1000 != 0 {
@@ -264,7 +275,13 @@ func roundUp(t time.Time, q int64) int64 {
 }
 
 // micros rounds up: a window may be longer than asked for, never shorter.
-func micros(d time.Duration) int64 { return int64((d + time.Microsecond - 1) / time.Microsecond) }
+func micros(d time.Duration) int64 {
+	us := int64(d / time.Microsecond)
+	if d%time.Microsecond > 0 {
+		us++
+	}
+	return us
+}
 
 // read parses m: keep, total, last (if there is a total), then (at, cost) with each
 // time as the distance from the one before. All are unsigned varints.

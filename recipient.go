@@ -2,6 +2,7 @@ package otp
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -75,7 +76,7 @@ func canonicalEmail(to string) (canonical, problem string) {
 	switch {
 	case !found || strings.Contains(domain, "@"):
 		return "", "does not have exactly one @"
-	case len(local) > 64 || !isDotAtom(local):
+	case len(local) > 64 || !isDotAtom(local) || strings.Contains(local, "=?"): // RFC 2047: some software decodes it
 		return "", "has a local part that is not a dot-atom of at most 64 characters"
 	case !isDomain(domain):
 		return "", "has a domain that is not a host name with a dot (international ones as xn--…)"
@@ -172,13 +173,16 @@ func checkText(s string, limit int) (problem string) {
 	if !utf8.ValidString(s) {
 		return "is not valid UTF-8"
 	}
-	for _, r := range s {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' ||
-			r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
-			return "has a control character"
-		}
+	if strings.ContainsFunc(s, isControl) {
+		return "has a control character"
 	}
 	return ""
+}
+
+// isControl reports whether r moves a cursor, breaks a line or turns text around: all that
+// could make a log or message show something else than it holds.
+func isControl(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
 // isLabel reports whether s is a channel's or usage's name.

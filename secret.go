@@ -17,6 +17,9 @@ func (hidden) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 // MarshalText makes encoding/json, encoding/xml, log/slog and others redact, too.
 func (hidden) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// MarshalBinary does the same for encoding/gob.
+func (hidden) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+
 // A Secret prints as [redacted] in every format, log and encoding. The zero Secret
 // is empty. Secrets cannot be compared with ==, which would tell by its time.
 type Secret struct {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -73,7 +73,7 @@ func Failover(senders ...Sender) Sender {
 				return receipt, nil
 			}
 			errs = append(errs, err)
-			if !errors.Is(err, ErrNotAccepted) || errors.Is(err, ErrUndeliverable) || ctx.Err() != nil {
+			if !notTaken(err) || errors.Is(err, ErrUndeliverable) || ctx.Err() != nil {
 				break
 			}
 		}
@@ -87,7 +87,10 @@ func Failover(senders ...Sender) Sender {
 // Console returns a Sender that writes messages to w, for development. It is the one
 // place that shows codes.
 func Console(w io.Writer) Sender {
+	var mu sync.Mutex
 	return SenderFunc(func(_ context.Context, m Message) (Receipt, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if _, err := fmt.Fprintf(w, "%s to %s: %s\n", m.Channel, m.To, m.Content.Text); err != nil {
 			return Receipt{}, fmt.Errorf("%w: %w", ErrNotAccepted, err)
 		}
@@ -154,7 +157,24 @@ func safeSend(ctx context.Context, s Sender, m Message) (receipt Receipt, err er
 			receipt, err = Receipt{}, errors.New("otp: sender panicked")
 		}
 	}()
-	return s.Send(ctx, m)
+	receipt, err = s.Send(ctx, m)
+	return receipt, sound(err)
+}
+
+var errBroken = errors.New("otp: sender returned a broken error")
+
+// sound returns err unless it panics when it is looked at, as a nil inside of an error does.
+func sound(err error) (out error) {
+	if err == nil {
+		return nil
+	}
+	defer func() {
+		if recover() != nil {
+			out = errBroken
+		}
+	}()
+	_, _ = err.Error(), errors.Is(err, ErrNotAccepted)
+	return err
 }
 
 // send calls s under a deadline and clears its errors of what they may not carry.
@@ -176,14 +196,15 @@ func notTaken(err error) bool {
 				return false
 			}
 		}
-		return true
+		return len(d.Errs) > 0
 	}
 	return errors.Is(err, ErrNotAccepted) || errors.Is(err, ErrUndeliverable)
 }
 
 func newDeliveryError(err error, m Message) *DeliveryError {
 	errs := []error{err}
-	if d, ok := errors.AsType[*DeliveryError](err); ok {
+	var d *DeliveryError
+	if errors.As(err, &d) && len(d.Errs) > 0 {
 		errs = d.Errs
 	}
 	out := &DeliveryError{Errs: make([]error, len(errs))}
@@ -204,34 +225,5 @@ func (e *cleanError) Error() string        { return e.text }
 func (e *cleanError) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *cleanError) As(target any) bool   { return errors.As(e.err, target) }
 
-// clean drops the code, the recipient and the text of m from s, however a provider
-// may have spelled them, and bounds its length.
-func clean(s string, m Message) string {
-	const limit = 512
-	s = s[:min(len(s), 8*limit)] // what this cuts in two is cut off again below
-	code := m.Code.Reveal()
-	drop := []string{
-		m.Content.Text, m.Content.HTML, m.To, strings.TrimPrefix(m.To, "+"), url.QueryEscape(m.To), url.PathEscape(m.To),
-		code, strings.Join(strings.Split(code, ""), " "), strings.ToLower(code),
-	}
-	if local, _, found := strings.Cut(m.To, "@"); found && len(local) > 2 {
-		drop = append(drop, local)
-	}
-	if half := len(code) / 2; half > 1 {
-		drop = append(drop, code[:half]+" "+code[half:], code[:half]+"-"+code[half:])
-	}
-	for _, d := range drop {
-		if d != "" {
-			s = strings.ReplaceAll(s, d, redacted)
-		}
-	}
-	if len(s) > limit {
-		s = s[:limit] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-}
+// Format keeps %#v from walking into err.
+func (e *cleanError) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, e.text) }

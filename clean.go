@@ -1,0 +1,106 @@
+package otp
+
+import (
+	"strings"
+	"unicode"
+)
+
+const (
+	maxCleanText = 512
+	maxDirtyText = 64 << 10
+	maxGap       = 8 // bytes between two symbols of a code that is spelled out
+)
+
+// clean drops the code and the recipient of m from s, however a provider may have spelled
+// them, and bounds its length.
+func clean(s string, m Message) string {
+	if len(s) > maxDirtyText {
+		s = s[:maxDirtyText-maxCleanText] // less what the cut may have left of them
+	}
+	secrets := []string{symbols(m.Code.Reveal()), symbols(m.To)}
+	if local, _, found := strings.Cut(m.To, "@"); found {
+		name, _, _ := strings.Cut(local, "+")
+		secrets = append(secrets, symbols(local), symbols(name))
+	}
+	var b strings.Builder
+	for i := 0; i < len(s) && b.Len() < maxCleanText; {
+		if end := spelled(s, i, secrets); end > i {
+			b.WriteString(redacted)
+			i = end
+			continue
+		}
+		b.WriteByte(s[i])
+		i++
+	}
+	return printable(b.String())
+}
+
+// printable replaces what could forge a line of a log.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if isControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, " "))
+}
+
+// symbols is what counts of a secret when it is compared: small letters and digits.
+func symbols(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && isAlnum(byte(r)) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, s)
+}
+
+// spelled returns where the longest of the secrets that begins at i ends, or i. Case does
+// not matter, nor what stands between the symbols as long as it is short and no symbol.
+func spelled(s string, i int, secrets []string) int {
+	end := i
+	for _, secret := range secrets {
+		if len(secret) < 3 {
+			continue
+		}
+		j, k := i, 0
+		for k < len(secret) && j < len(s) {
+			if lower(s[j]) != secret[k] {
+				gap := skip(s, j)
+				if k == 0 || gap == 0 {
+					break
+				}
+				j += gap
+				continue
+			}
+			j++
+			k++
+		}
+		if k == len(secret) {
+			end = max(end, j)
+		}
+	}
+	return end
+}
+
+// skip returns the length of what may stand between two symbols at j: punctuation, spaces,
+// bytes beyond ASCII and %XX.
+func skip(s string, j int) int {
+	n := 0
+	for j+n < len(s) && n < maxGap && !isAlnum(s[j+n]) {
+		if s[j+n] == '%' && j+n+2 < len(s) && isHex(s[j+n+1]) && isHex(s[j+n+2]) {
+			n += 2
+		}
+		n++
+	}
+	return n
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
