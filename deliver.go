@@ -1,0 +1,93 @@
+package otp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A delivery is one message to be sent.
+type delivery struct {
+	route   Route
+	code    Secret
+	record  *Record
+	payload *payload
+	subject pseudonym
+	charges []Charge // for the send, to be given back if it is refused
+	mute    bool     // run every step but the send
+}
+
+// deliver renders and sends, or queues. Its error is a *DeliveryError.
+func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
+	start := s.now()
+	m := Message{
+		Key: d.record.ID + "-" + strconv.Itoa(d.record.Sends), Channel: d.route.Channel, Usage: d.payload.usage,
+		To: d.route.To, Code: d.code, Tenant: s.tenant, Binding: d.payload.binding, Locale: d.payload.locale,
+		TTL: d.payload.expires.Sub(d.record.SentAt), ExpiresAt: d.payload.expires,
+	}
+	content, err := s.render(ctx, m)
+	if err != nil {
+		return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(fmt.Errorf("%w: render: %w", ErrNotAccepted, err), m), start)
+	}
+	m.Content = content
+	sender := s.cfg.Senders[d.route.Channel]
+	if q, ok := sender.(*Queue); ok {
+		err := q.put(queued{m: m, drop: d.mute, done: func(ctx context.Context, r Receipt, err error) {
+			_ = s.sent(ctx, d, r, err, start)
+		}})
+		if err != nil {
+			return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(err, m), start)
+		}
+		return Receipt{}, nil
+	}
+	if d.mute {
+		return Receipt{}, nil
+	}
+	if sender == nil {
+		return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(fmt.Errorf("%w: channel has no sender", ErrNotAccepted), m), start)
+	}
+	receipt, err := send(ctx, sender, m)
+	return receipt, s.sent(ctx, d, receipt, err, start)
+}
+
+// sent gives back what a send that did not happen was charged, and says what became of
+// it. Where answers must not tell, the client's own limit stays charged: it would.
+func (s *Service) sent(ctx context.Context, d *delivery, r Receipt, err error, start time.Time) error {
+	if s.cfg.OnEvent == nil && err == nil {
+		return nil
+	}
+	e := Event{
+		Type: EventSent, Challenge: d.record.ID, Channel: d.route.Channel, Usage: d.payload.usage, Subject: d.subject.String(),
+		MaskedTo: mask(d.route.Channel, d.route.To), Receipt: r, Err: err, Took: s.now().Sub(start),
+	}
+	if err != nil {
+		e.Type = EventSendFailed
+		if back := d.refund(); len(back) > 0 && notTaken(err) {
+			s.settled(ctx, e, s.store.GiveAll(context.WithoutCancel(ctx), back))
+		}
+	}
+	s.emit(ctx, e)
+	return err
+}
+
+func (d *delivery) refund() []Charge {
+	if d.mute {
+		return nil
+	}
+	if !d.payload.has(flagConceal) {
+		return d.charges
+	}
+	return slices.DeleteFunc(slices.Clone(d.charges), func(c Charge) bool { return !c.Silent })
+}
+
+func (s *Service) render(ctx context.Context, m Message) (c Content, err error) {
+	defer func() {
+		if recover() != nil {
+			c, err = Content{}, errors.New("panicked")
+		}
+	}()
+	return s.cfg.Render(ctx, m)
+}
