@@ -31,7 +31,7 @@ func newConcealing(t *testing.T, edit ...func(*otp.Config)) (w *world, run func(
 	return w, synctest.Wait
 }
 
-// S-51 S-53: for a known, an unknown and a limited recipient, and for one that no provider
+// S-51 S-52 S-53: for a known, an unknown and a limited recipient, and for one that no provider
 // reaches or a guard refuses, every answer is the same and costs the same store calls.
 func TestConceal(t *testing.T) {
 	t.Parallel()

@@ -30,7 +30,7 @@ func (w *world) lengths(r otp.Request, n int) (out []int) {
 	return out
 }
 
-// S-10: as guesses run low the codes get longer, and no request is refused. With the
+// S-10 S-38 S-41: as guesses run low the codes get longer, and no request is refused. With the
 // defaults the fourth abandoned challenge within a day gets 8 digits.
 func TestAdaptiveFormats(t *testing.T) {
 	t.Parallel()
@@ -285,7 +285,7 @@ func TestTenantCeiling(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// S-43: each limit trips alone, and no client can use more than half of a recipient's day.
+// S-43 S-50 FM-12 FM-32: each limit trips alone, with no HTTP in front of it, and no client can use more than half of a recipient's day.
 func TestEachSendLimit(t *testing.T) {
 	t.Parallel()
 	many := []otp.Limit{{N: 1e6, Per: time.Second}}
