@@ -63,8 +63,8 @@ type Config struct {
 }
 
 // DefaultGuessLimits returns the budget of guesses against one account: 2e-5 in 24
-// hours, 8e-5 in 30 days, so less than 0.001 in a year, and 1e-4 since the last success,
-// which is the 100 guesses in 1e6 of NIST SP 800-63B-4 section 3.2.2.
+// hours, 8e-5 in 30 days, so at most 13 times that in a year, and 1e-4 since the last
+// success, which is the 100 guesses in 1e6 of NIST SP 800-63B-4 section 3.2.2.
 func DefaultGuessLimits() []Limit {
 	return []Limit{{N: 20_000, Per: day}, {N: 80_000, Per: 30 * day}, {N: 100_000}}
 }
