@@ -15,7 +15,7 @@ const never = math.MaxInt64
 // then most charges cost nothing here. So no entry expires before the heap says.
 type expiry struct {
 	heap    []due
-	soonest atomic.Int64 // of the top; read without the lock, to pass over a shard
+	soonest *atomic.Int64 // of the top, or never; read without the lock, to pass over a shard
 }
 
 // A due is an entry in the heap. An int64 for the time would pad it to 16 bytes.

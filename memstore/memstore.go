@@ -33,7 +33,7 @@
 // # Sizing
 //
 // A challenge of a service is one record and about four meters: five entries that
-// take about 700 bytes. Records live as long as their codes, minutes; meters as
+// take about 740 bytes. Records live as long as their codes, minutes; meters as
 // long as the longest window of their limits, days, and after a wrong guess up
 // to a year. Count, for [Bounds], the people who ask for a code in that time, not
 // the challenges that are open at once. [Store.Used] says how full the store is;
@@ -51,6 +51,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"sync/atomic"
 	"time"
 
 	"otp.example/otp"
@@ -80,9 +81,10 @@ const reclaimBatch = 128
 // A Store keeps records, meters and counters in memory. It is safe for concurrent
 // use. Make one with [New] or [NewBounded].
 type Store struct {
-	seed   maphash.Seed
-	room   room
-	shards [shardCount]shard
+	seed    maphash.Seed
+	room    room
+	shards  [shardCount]shard
+	soonest [shardCount]atomic.Int64 // of the shards, side by side to be looked through quickly
 }
 
 var (
@@ -98,7 +100,7 @@ func New() *Store { return NewBounded(Bounds{}) }
 func NewBounded(b Bounds) *Store {
 	s := &Store{seed: maphash.MakeSeed(), room: room{max: b.withDefaults()}}
 	for i := range s.shards {
-		s.shards[i].init(s.seed, &s.room)
+		s.shards[i].init(s.seed, &s.room, &s.soonest[i])
 	}
 	return s
 }
@@ -283,7 +285,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time, max int) (int, erro
 	}
 	total, at := 0, before.UnixMicro()
 	for i := range s.shards {
-		for sh := &s.shards[i]; total < max && sh.soonest.Load() <= at; {
+		for sh := &s.shards[i]; total < max && s.soonest[i].Load() <= at; {
 			seen, forgotten := sh.forget(at, min(max-total, pruneBatch))
 			total += forgotten
 			if err := done(ctx); err != nil {
@@ -302,8 +304,8 @@ func (s *Store) Prune(ctx context.Context, before time.Time, max int) (int, erro
 func (s *Store) reclaim(now time.Time) bool {
 	seen, forgotten, at := 0, 0, now.UnixMicro()
 	for i := range s.shards {
-		if sh := &s.shards[i]; sh.soonest.Load() <= at {
-			n, m := sh.forget(at, reclaimBatch)
+		if s.soonest[i].Load() <= at {
+			n, m := s.shards[i].forget(at, reclaimBatch)
 			seen, forgotten = seen+n, forgotten+m
 		}
 		if forgotten >= reclaimBatch || seen >= 8*reclaimBatch {

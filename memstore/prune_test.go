@@ -48,7 +48,7 @@ func TestPrune(t *testing.T) {
 // More of one shard than it is locked for at a time.
 func TestPruneMany(t *testing.T) {
 	t.Parallel()
-	s, n := memstore.New(), 200_000
+	s, n := memstore.New(), 100_000
 	for i := range n {
 		d, err := s.Take(t.Context(), name(i), 1, perHour, start)
 		require.NoError(t, err)

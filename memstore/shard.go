@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"otp.example/otp"
 )
@@ -42,8 +43,8 @@ type shard struct {
 	scratch []byte // what value and encode return
 }
 
-func (s *shard) init(seed maphash.Seed, r *room) {
-	s.seed, s.room = seed, r
+func (s *shard) init(seed maphash.Seed, r *room, soonest *atomic.Int64) {
+	s.seed, s.room, s.soonest = seed, r, soonest
 	s.slab.init(r.max.Bytes / shardCount)
 	s.soonest.Store(never)
 }
