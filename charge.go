@@ -2,6 +2,7 @@ package otp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -56,7 +57,7 @@ func (s *separate) change(ctx context.Context, id string, c []Charge, do func(si
 		return Outcome{}, err
 	}
 	if refused != nil {
-		if err := s.GiveAll(ctx, taken); err != nil {
+		if err := s.back(ctx, taken); err != nil {
 			return Outcome{}, err
 		}
 		rec, err := s.Get(ctx, id)
@@ -71,18 +72,21 @@ func (s *separate) change(ctx context.Context, id string, c []Charge, do func(si
 		return Outcome{}, err
 	}
 	if silenced != nil {
-		if err := s.GiveAll(ctx, taken[loud:]); err != nil {
+		if err := s.back(ctx, taken[loud:]); err != nil {
 			return Outcome{}, err
 		}
 		taken = taken[:loud]
 	}
 	rec, applied, err := do(silenced != nil)
 	if err != nil {
-		return Outcome{}, err // it may have been made, so the charges stay
+		if errors.Is(err, ErrNotFound) { // of all errors the one after which nothing was done
+			err = errors.Join(err, s.back(ctx, taken))
+		}
+		return Outcome{}, err
 	}
 	if !applied {
 		silenced = nil
-		if err := s.GiveAll(ctx, taken); err != nil {
+		if err := s.back(ctx, taken); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -107,9 +111,12 @@ func (s *separate) takeAll(ctx context.Context, c []Charge, silent bool, taken *
 	return nil, nil
 }
 
+// back gives back what was not to be charged, whatever became of the caller.
+func (s *separate) back(ctx context.Context, c []Charge) error {
+	return s.GiveAll(context.WithoutCancel(ctx), c)
+}
+
 func (s *separate) GiveAll(ctx context.Context, c []Charge) error {
-	// What was decided is cleaned up whatever became of the caller.
-	ctx = context.WithoutCancel(ctx)
 	for _, charge := range c {
 		if err := s.Give(ctx, charge.Key, charge.Cost, charge.Limits, charge.At); err != nil {
 			return fmt.Errorf("give %s: %w", charge.Scope, err)

@@ -9,6 +9,7 @@ import (
 
 	"otp.example/otp"
 	"otp.example/otp/memstore"
+	"otp.example/otp/storetest"
 )
 
 // simple is all that a store has to be: its charges are made one by one.
@@ -64,6 +65,16 @@ func TestSimpleStore(t *testing.T) {
 	w.request(r)
 	_, err = w.Request(t.Context(), r)
 	require.ErrorContains(t, err, "Reference")
+}
+
+// What the service makes of a simple store keeps the clauses of a charging one.
+func TestSimpleStoreConforms(t *testing.T) {
+	t.Parallel()
+	storetest.RunCharging(t, func(testing.TB) otp.ChargingStore {
+		store := memstore.New()
+		var s otp.Store = simple{Store: store, Limiter: store}
+		return otp.Charging(s, s.(otp.Limiter))
+	})
 }
 
 // What a refused charge had taken from others before it comes back.
