@@ -337,7 +337,7 @@ func TestKeyIDs(t *testing.T) {
 		require.Error(t, err, "%q", id)
 		require.Error(t, newTestKeyring(t, otp.Key{ID: "a", Secret: keyNo(1)}).Rotate(otp.Key{ID: id, Secret: keyNo(2)}), "%q", id)
 	}
-	for _, id := range []string{"a", "1", "A-b_9", "1234567890123456"} {
+	for _, id := range []string{"a", "1", "A-b_9", "1234567890123456", "azAZ09-_"} {
 		_, err := otp.NewKeyring(otp.Key{ID: id, Secret: keyNo(1)})
 		require.NoError(t, err, "%q", id)
 	}

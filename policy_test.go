@@ -228,6 +228,9 @@ func TestOverride(t *testing.T) {
 		{"another alphabet of fewer codes", long, Policy{Formats: []Format{{7, Crockford}}}, "Formats", nil},
 		{"unknown alphabet", base, Policy{Formats: []Format{{9, "emoji"}}}, "Formats", nil},
 
+		{"everything as it is", base, Policy{
+			Formats: []Format{{8, Digits}}, TTL: 5 * time.Minute, MaxAttempts: 5, MaxSends: 3, LiveCodes: 2, ResendInterval: time.Minute,
+		}, "", func(p *Policy) { p.Formats = []Format{{8, Digits}} }},
 		{"shorter TTL", base, Policy{TTL: time.Minute}, "", func(p *Policy) { p.TTL = time.Minute }},
 		{"longer TTL", base, Policy{TTL: 5*time.Minute + 1}, "TTL", nil},
 		{"TTL out of bounds", base, Policy{TTL: time.Second}, "TTL", nil},

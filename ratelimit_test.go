@@ -565,10 +565,25 @@ func TestMeterOfTheLongestWindow(t *testing.T) {
 		if !d.OK {
 			continue // refused is good, too
 		}
-		_, d = m.Take(1, limits, meterStart.AddDate(1, 0, 0))
-		require.False(t, d.OK, "%s", per)
+		for _, at := range []time.Time{meterStart, meterStart.AddDate(1, 0, 0)} {
+			_, d = m.Take(1, limits, at)
+			require.False(t, d.OK, "%s", per)
+			require.Positive(t, d.RetryAfter, "%s", per)
+		}
 		require.Empty(t, m.Give(1, limits, meterStart))
 	}
+}
+
+// A clock that was far ahead once leaves charges that are longer away than a duration
+// can tell.
+func TestMeterRetryAfterIsNeverNegative(t *testing.T) {
+	t.Parallel()
+	limits := []otp.Limit{{N: 1, Per: time.Minute}}
+	m, d := otp.Meter(nil).Take(1, limits, meterStart.AddDate(5000, 0, 0))
+	require.True(t, d.OK)
+	_, d = m.Take(1, limits, meterStart)
+	require.False(t, d.OK)
+	require.GreaterOrEqual(t, d.RetryAfter, 290*365*24*time.Hour)
 }
 
 // A meter that cannot be read refuses, and nobody throws it away.
@@ -640,6 +655,7 @@ func FuzzMeter(f *testing.F) {
 	m, _ = m.Take(3, limits, meterStart.Add(time.Second))
 	f.Add([]byte(m), int64(1), int64(100), int64(time.Minute), int64(1000), int64(0), meterStart.UnixMicro())
 	f.Add([]byte{}, int64(1), int64(1), int64(math.MaxInt64), int64(1), int64(1), int64(0))
+	f.Add([]byte("00000"), int64(1), int64(1), int64(math.MaxInt64), int64(1), int64(1), int64(0))
 	f.Add([]byte{0xff}, int64(-1), int64(0), int64(-1), int64(5), int64(5), int64(-5))
 	f.Add([]byte{0}, int64(1)<<50, int64(1)<<50, int64(1), int64(1)<<50, int64(0), int64(1)<<60)
 	f.Fuzz(func(t *testing.T, b []byte, cost, n1, per1, n2, per2, us int64) {

@@ -1,0 +1,213 @@
+package storetest
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"otp.example/otp"
+)
+
+// A reference is a store that keeps every clause: maps and a mutex around what package
+// otp does to a record and a meter. The mutants embed it and break one thing.
+type reference struct {
+	mu       sync.Mutex
+	records  map[string]otp.Record
+	meters   map[string]otp.Meter
+	counters map[string]uint64
+}
+
+func newReference() *reference {
+	return &reference{records: map[string]otp.Record{}, meters: map[string]otp.Meter{}, counters: map[string]uint64{}}
+}
+
+var (
+	_ otp.ChargingStore = (*reference)(nil)
+	_ otp.CounterStore  = (*reference)(nil)
+	_ PruningStore      = (*reference)(nil)
+	_ Reopener          = (*reference)(nil)
+)
+
+func (s *reference) Reopen() (any, error) { return s.reopened(), nil }
+
+func (s *reference) reopened() *reference {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &reference{records: maps.Clone(s.records), meters: maps.Clone(s.meters), counters: maps.Clone(s.counters)}
+}
+
+func (s *reference) Get(ctx context.Context, id string) (otp.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[id]
+	if !ok {
+		return otp.Record{}, otp.ErrNotFound
+	}
+	return clone(r), ctx.Err()
+}
+
+// change does f to a record in one atomic step.
+func (s *reference) change(ctx context.Context, id string, f func(*otp.Record) bool) (otp.Record, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return otp.Record{}, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[id]
+	if !ok {
+		return otp.Record{}, false, otp.ErrNotFound
+	}
+	applied := f(&r)
+	s.records[id] = r
+	return clone(r), applied, nil
+}
+
+func (s *reference) Put(ctx context.Context, r otp.Record, now time.Time) (otp.Record, bool, error) {
+	out, err := s.PutCharged(ctx, r, nil, now)
+	return out.Record, out.Applied, err
+}
+
+func (s *reference) Spend(ctx context.Context, id string, candidates []byte, now time.Time) (otp.Record, bool, error) {
+	return s.change(ctx, id, func(r *otp.Record) bool { return r.Spend(candidates, now) })
+}
+
+func (s *reference) Reissue(ctx context.Context, id string, digest []byte, live int, now time.Time) (otp.Record, bool, error) {
+	return s.change(ctx, id, func(r *otp.Record) bool { return r.Reissue(digest, live, now) })
+}
+
+func (s *reference) Cancel(ctx context.Context, id string, now time.Time) (otp.Record, bool, error) {
+	return s.change(ctx, id, func(r *otp.Record) bool { return r.Cancel(now) })
+}
+
+func (s *reference) Take(ctx context.Context, key string, cost int64, limits []otp.Limit, now time.Time) (otp.Decision, error) {
+	if err := ctx.Err(); err != nil {
+		return otp.Decision{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, d := s.meters[key].Take(cost, limits, now)
+	s.meters[key] = m
+	return d, nil
+}
+
+func (s *reference) Give(ctx context.Context, key string, cost int64, limits []otp.Limit, at time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meters[key] = s.meters[key].Give(cost, limits, at)
+	return nil
+}
+
+func (s *reference) GiveAll(ctx context.Context, c []otp.Charge) error {
+	for _, charge := range c {
+		if err := s.Give(ctx, charge.Key, charge.Cost, charge.Limits, charge.At); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *reference) Advance(ctx context.Context, key string, counter uint64) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.counters[key]
+	if ok && counter <= old {
+		return false, nil
+	}
+	s.counters[key] = counter
+	return true, nil
+}
+
+func (s *reference) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for id, r := range s.records {
+		if n < limit && r.ExpiresAt.Before(before) {
+			delete(s.records, id)
+			n++
+		}
+	}
+	for key, m := range s.meters {
+		if n < limit && m.Expires().Before(before) {
+			delete(s.meters, key)
+			n++
+		}
+	}
+	return n, ctx.Err()
+}
+
+func (s *reference) PutCharged(ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return otp.Outcome{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.records[r.ID]
+	if ok && old.Live(now) {
+		return otp.Outcome{Record: clone(old)}, nil
+	}
+	meters, refused := charged(s.meters, c, false)
+	if refused != nil {
+		return otp.Outcome{Record: clone(old), Refused: refused}, nil
+	}
+	refused = s.chargedSilently(&meters, c, func() { r.Digests = nil })
+	maps.Copy(s.meters, meters)
+	s.records[r.ID] = clone(r)
+	return otp.Outcome{Record: clone(r), Applied: true, Refused: refused}, nil
+}
+
+func (s *reference) ReissueCharged(ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (out otp.Outcome, err error) {
+	out.Record, out.Applied, err = s.change(ctx, id, func(r *otp.Record) bool {
+		if trial := *r; !trial.Reissue(digest, live, now) {
+			return false
+		}
+		var meters map[string]otp.Meter
+		if meters, out.Refused = charged(s.meters, c, false); out.Refused != nil {
+			return false
+		}
+		out.Refused = s.chargedSilently(&meters, c, func() { digest = nil })
+		maps.Copy(s.meters, meters)
+		return r.Reissue(digest, live, now)
+	})
+	return out, err
+}
+
+// charged makes the charges that are Silent, or those that are not, on copies of meters.
+func charged(meters map[string]otp.Meter, c []otp.Charge, silent bool) (map[string]otp.Meter, *otp.Refusal) {
+	changed := map[string]otp.Meter{}
+	for _, charge := range c {
+		if charge.Silent != silent {
+			continue
+		}
+		m, ok := changed[charge.Key]
+		if !ok {
+			m = meters[charge.Key]
+		}
+		m, d := m.Take(charge.Cost, charge.Limits, charge.At)
+		if !d.OK {
+			return nil, &otp.Refusal{Scope: charge.Scope, RetryAfter: d.RetryAfter}
+		}
+		changed[charge.Key] = m
+	}
+	return changed, nil
+}
+
+// chargedSilently adds the Silent charges to meters, or none and calls refused.
+func (s *reference) chargedSilently(meters *map[string]otp.Meter, c []otp.Charge, refused func()) *otp.Refusal {
+	all := maps.Clone(s.meters)
+	maps.Copy(all, *meters)
+	more, r := charged(all, c, true)
+	if r != nil {
+		refused()
+		return r
+	}
+	maps.Copy(*meters, more)
+	return nil
+}
