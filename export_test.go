@@ -29,6 +29,3 @@ func NewProof(subject, recipient, binding, tenant string, extra []byte) Proof {
 
 // CheckKey is what NewKeyring does first, without the cost of the rest.
 func CheckKey(k Key) error { return k.check() }
-
-// RaceEnabled says whether the race detector is on.
-const RaceEnabled = raceEnabled
