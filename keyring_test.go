@@ -328,6 +328,15 @@ func TestRandomKeysAreNotWeak(t *testing.T) {
 	}
 }
 
+func TestLongestKey(t *testing.T) {
+	t.Parallel()
+	long := make([]byte, 1025)
+	_, err := rand.Read(long)
+	require.NoError(t, err)
+	require.NoError(t, otp.CheckKey(otp.Key{ID: "a", Secret: long[:1024]}))
+	require.Error(t, otp.CheckKey(otp.Key{ID: "a", Secret: long}))
+}
+
 func TestKeyIDs(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{

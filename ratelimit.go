@@ -3,6 +3,7 @@ package otp
 import (
 	"context"
 	"encoding/binary"
+	"math"
 	"time"
 )
 
@@ -121,9 +122,9 @@ func (m Meter) Take(cost int64, limits []Limit, now time.Time) (Meter, Decision)
 		if never {
 			retry = 0
 		}
-		return m, Decision{RetryAfter: time.Duration(retry) * time.Microsecond}
+		return m, Decision{RetryAfter: time.Duration(min(retry, math.MaxInt64/1000)) * time.Microsecond}
 	}
-	l.add(cost, limits, now)
+	l = l.add(cost, limits, now)
 	return l.append(nil), Decision{OK: true}
 }
 
@@ -205,7 +206,9 @@ func (l *meterLog) fits(cost int64, lim Limit, t int64) (at int64, ok bool) {
 	return 0, true
 }
 
-func (l *meterLog) add(cost int64, limits []Limit, now time.Time) {
+// add returns l with a charge. It takes and returns a value, so that short logs stay on
+// the stack.
+func (l meterLog) add(cost int64, limits []Limit, now time.Time) meterLog {
 	q, windows := quantum(cost, limits)
 	for _, lim := range limits {
 		l.keep = max(l.keep, micros(lim.Per))
@@ -220,17 +223,18 @@ func (l *meterLog) add(cost int64, limits []Limit, now time.Time) {
 	}
 	l.log = l.log[trim:]
 	if !windows {
-		return
+		return l
 	}
 	at := roundUp(now, q)
 	i := l.after(at)
 	if i > 0 && l.log[i-1].at == at {
 		l.log[i-1].cost += cost
-		return
+		return l
 	}
 	l.log = append(l.log, charged{})
 	copy(l.log[i+1:], l.log[i:])
 	l.log[i] = charged{at, cost}
+	return l
 }
 
 // after returns the index of the first entry later than at: nearly always the end.

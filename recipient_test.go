@@ -362,11 +362,11 @@ func TestCheckText(t *testing.T) {
 
 func TestIsLabel(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"login", "a", "9", "sign.up", "password_reset", "a-b", strings.Repeat("a", 32)} {
+	for _, s := range []string{"login", "a", "9", "az09", "sign.up", "password_reset", "a-b", strings.Repeat("a", 32)} {
 		require.True(t, otp.IsLabel(s), "%q", s)
 	}
 	for _, s := range []string{
-		"", strings.Repeat("a", 33), "Login", "LOGIN", ".a", "-a", "_a", "a b", "a/b", "a:b", "a\n", "\u00e4", "a\x00", "\u0131", "a\u200b",
+		"", strings.Repeat("a", 33), "Login", "LOGIN", "aA", "aZ", ".a", "-a", "_a", "a b", "a/b", "a:b", "a\n", "\u00e4", "a\x00", "\u0131", "a\u200b",
 	} {
 		require.False(t, otp.IsLabel(s), "%q", s)
 	}

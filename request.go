@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -245,7 +244,7 @@ func (s *Service) putLevel(ctx context.Context, d *draft, i int) (out Outcome, f
 	}
 	keys := s.keys()
 	reserve := keys.reservation(s.tenant, &d.h, &d.p)
-	charges := reserve.take(slices.Clone(d.sends), s.cfg.GuessLimits, last && d.p.has(flagConceal))
+	charges := reserve.take(d.sends, s.cfg.GuessLimits, last && d.p.has(flagConceal)) // in d.sends' spare capacity
 	out, err = s.store.PutCharged(ctx, rec, charges, d.now)
 	if err != nil {
 		return Outcome{}, false, storeFault(err)
