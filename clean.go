@@ -14,8 +14,10 @@ const (
 // clean drops the code and the recipient of m from s, however a provider may have spelled
 // them, and bounds its length.
 func clean(s string, m Message) string {
-	if len(s) > maxDirtyText {
-		s = s[:maxDirtyText-maxCleanText] // less what the cut may have left of them
+	end := len(s)
+	if end > maxDirtyText {
+		s = s[:maxDirtyText]
+		end = maxDirtyText - maxCleanText // what the cut may have split is looked at and not shown
 	}
 	secrets := []string{symbols(m.Code.Reveal()), symbols(m.To)}
 	if local, _, found := strings.Cut(m.To, "@"); found {
@@ -23,10 +25,10 @@ func clean(s string, m Message) string {
 		secrets = append(secrets, symbols(local), symbols(name))
 	}
 	var b strings.Builder
-	for i := 0; i < len(s) && b.Len() < maxCleanText; {
-		if end := spelled(s, i, secrets); end > i {
+	for i := 0; i < end && b.Len() < maxCleanText; {
+		if after := spelled(s, i, secrets); after > i {
 			b.WriteString(redacted)
-			i = end
+			i = after
 			continue
 		}
 		b.WriteByte(s[i])
@@ -38,7 +40,7 @@ func clean(s string, m Message) string {
 // printable replaces what could forge a line of a log.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if isControl(r) {
+		if isControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

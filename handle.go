@@ -40,7 +40,17 @@ const (
 // referencePrefix marks an ID made by Service.Reference. Key ids have no ':'.
 const referencePrefix = "ref:"
 
-var b64 = base64.RawURLEncoding.Strict() // strict: one handle has one spelling
+var b64 = base64.RawURLEncoding.Strict()
+
+// decodeText reads what b64 wrote. One value has one spelling, so the line breaks that
+// base64 skips are refused.
+func decodeText(s string) ([]byte, bool) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, false
+	}
+	b, err := b64.DecodeString(s)
+	return b, err == nil
+}
 
 func (h *handle) seal(tenant string) string {
 	b := make([]byte, 0, nonceSize+saltSize+bodySize+tagSize)
@@ -74,8 +84,8 @@ func (s *keys) open(id, tenant string) (h handle, ok bool) {
 	if len(text) != b64.EncodedLen(size) {
 		return h, false
 	}
-	buf, err := b64.DecodeString(text)
-	if err != nil || len(buf) != size { // shorter if text has line breaks, which base64 skips
+	buf, ok := decodeText(text)
+	if !ok {
 		return h, false
 	}
 	sealed := buf[nonceSize+saltSize:]

@@ -157,10 +157,10 @@ func ParseKeyring(text string) (*Keyring, error) {
 // [ParseKeyring].
 func KeyringFromEnv(name string) (*Keyring, error) {
 	kr, err := ParseKeyring(os.Getenv(name))
-	if err != nil {
-		return nil, fmt.Errorf("%w (environment variable %s)", err, name)
+	if err != nil && isName(name, 40) { // not the key itself, given by mistake
+		err = fmt.Errorf("%w (environment variable %s)", err, name)
 	}
-	return kr, nil
+	return kr, err
 }
 
 // KeyringFromFile reads a keyring from a file, in the format of [ParseKeyring].

@@ -263,8 +263,8 @@ func (s *Service) locate(id string) (location, error) {
 		return location{}, invalid("Tenant", "is longer than 64 bytes or has a control character")
 	}
 	if len(id) > len(referencePrefix) && id[:len(referencePrefix)] == referencePrefix {
-		nonce, err := b64.DecodeString(id[len(referencePrefix):])
-		if err != nil || len(nonce) != DigestSize {
+		nonce, ok := decodeText(id[len(referencePrefix):])
+		if !ok || len(nonce) != DigestSize {
 			return location{}, ErrNotFound
 		}
 		return location{record: recordID(s.tenant, nonce), reference: true}, nil

@@ -155,9 +155,9 @@ func (s *Service) openToken(token string) (p *proof, expires time.Time, ok bool)
 	if set == nil {
 		return nil, expires, false
 	}
-	sealed, err := b64.DecodeString(text)
+	sealed, ok := decodeText(text)
 	n := set.token.NonceSize()
-	if err != nil || len(sealed) < n {
+	if !ok || len(sealed) < n {
 		return nil, expires, false
 	}
 	b, err := set.token.Open(nil, sealed[:n], sealed[n:], []byte(s.tenant))

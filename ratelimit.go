@@ -27,8 +27,9 @@ const idleStreak = 366 * 24 * time.Hour
 
 // A Limit admits a total cost of at most N in any window of length Per, exactly
 // while N/cost is at most 64; beyond that it may refuse up to Per/64 too early
-// but never admits more. With Per zero nothing comes back by itself; only Give
-// returns it.
+// but never admits more. Limits that are charged together share a log: what the longest
+// of them rounds to, a 64th of the shortest, holds for all. With Per zero nothing comes
+// back by itself; only Give returns it.
 type Limit struct {
 	N   int64         `json:"n"`
 	Per time.Duration `json:"per"`

@@ -179,10 +179,11 @@ func checkText(s string, limit int) (problem string) {
 	return ""
 }
 
-// isControl reports whether r moves a cursor, breaks a line or turns text around: all that
-// could make a log or message show something else than it holds.
+// isControl reports whether r moves a cursor, breaks a line or turns the text after it
+// around: what could make a message show something else than it holds. The marks that
+// names in right-to-left scripts need turn nothing around.
 func isControl(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
 // isLabel reports whether s is a channel's or usage's name.

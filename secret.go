@@ -8,10 +8,11 @@ import (
 const redacted = "[redacted]"
 
 // hidden makes the struct that embeds it print and encode as [redacted]: what
-// holds a code, a handle or a recipient must survive a careless log line.
+// holds a code, a handle or a recipient must survive a careless log line. The verbs %p and
+// %w, which are mistakes that go vet finds, are beyond it: fmt asks no method there.
 type hidden struct{}
 
-// Format implements [fmt.Formatter] for every verb.
+// Format implements [fmt.Formatter].
 func (hidden) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
 // MarshalText makes encoding/json, encoding/xml, log/slog and others redact, too.

@@ -26,7 +26,7 @@ const (
 // Sealed is encrypted.
 type Record struct {
 	ID          string // ASCII, at most 128 bytes, unguessable
-	Digests     []byte // concatenated digests, DigestSize bytes each, of the codes accepted now; may be empty
+	Digests     []byte // concatenated digests, DigestSize bytes each, of the codes accepted now; may be empty, at most 4 KiB
 	Sealed      []byte // opaque, at most 4 KiB
 	State       State
 	Attempts    int
@@ -72,7 +72,8 @@ func (r *Record) Reissue(digest []byte, live int, now time.Time) bool {
 	r.SentAt = now
 	if len(digest) > 0 {
 		d := slices.Concat(r.Digests, digest)
-		r.Digests = slices.Clone(d[max(0, len(d)-live*DigestSize):])
+		keep := min(max(live, 0), len(d)/DigestSize) * DigestSize
+		r.Digests = slices.Clone(d[len(d)-keep:])
 	}
 	return true
 }
@@ -169,7 +170,8 @@ type Pruner interface {
 // An Outcome is the answer of a ChargingStore: the record as it is now, whether this
 // call changed it, and the charge that refused, if one did. A live record (Put) or a
 // dead one (Reissue) wins over a refused charge: Refused is then nil. With Applied
-// and Refused both set, a Silent charge refused.
+// and Refused both set, a Silent charge refused. The Record of a refused Put is a dead
+// one or the zero Record.
 type Outcome struct {
 	Record  Record
 	Applied bool

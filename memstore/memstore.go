@@ -5,12 +5,12 @@
 //
 // # What is guaranteed
 //
-// A [Store] implements every store contract of package otp, and each call is one
-// atomic step. It is bounded: when it is full it refuses what is new with
-// [ErrFull] and goes on serving what it holds. It never forgets a live record, a
-// used code, a limit that can still refuse or a counter to make room, so filling
-// it up gains an attacker no fresh attempts. It takes the time from its callers
-// alone and starts no goroutine.
+// A [Store] implements every store contract of package otp, and each call that
+// decides is one atomic step. It is bounded: when it is full it refuses what is
+// new with [ErrFull] and goes on serving what it holds. It never forgets a live
+// record, a used code before its time, a limit that can still refuse or a counter
+// to make room, so filling it up gains an attacker no fresh attempts. It takes the
+// time from its callers alone and starts no goroutine.
 //
 // # What is not
 //

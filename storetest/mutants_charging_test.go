@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -122,7 +123,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{puts: func(s *reference, ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.PutCharged(ctx, r, c, now)
 			if !out.Applied && out.Refused == nil {
-				_, out.Refused = charged(s.meters, c, false)
+				_, out.Refused = charged(s.meters, map[string]otp.Meter{}, c, false)
 			}
 			return out, err
 		}}.make,
@@ -132,7 +133,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{puts: func(s *reference, ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.PutCharged(ctx, r, c, now)
 			if !out.Applied && out.Refused == nil {
-				_, out.Refused = charged(s.meters, c, true)
+				_, out.Refused = charged(s.meters, map[string]otp.Meter{}, c, true)
 			}
 			return out, err
 		}}.make,
@@ -142,7 +143,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{reissues: func(s *reference, ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.ReissueCharged(ctx, id, digest, live, c, now)
 			if !out.Applied && out.Refused == nil {
-				_, out.Refused = charged(s.meters, c, false)
+				_, out.Refused = charged(s.meters, map[string]otp.Meter{}, c, false)
 			}
 			return out, err
 		}}.make,
@@ -229,7 +230,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{reissues: func(s *reference, ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.ReissueCharged(ctx, id, digest, live, c, now)
 			if !out.Applied && out.Refused != nil {
-				if _, r := charged(s.meters, c, true); r != nil {
+				if _, r := charged(s.meters, map[string]otp.Meter{}, c, true); r != nil {
 					out.Refused = r
 				}
 			}
@@ -284,7 +285,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 				return s.PutCharged(ctx, r, c, now)
 			}
 			s.mu.Lock()
-			meters, refused := charged(s.meters, c, false)
+			meters, refused := charged(s.meters, map[string]otp.Meter{}, c, false)
 			old := s.records[r.ID]
 			s.mu.Unlock()
 			if refused != nil || len(silentOf(c, true)) > 0 || old.Live(now) {
@@ -295,9 +296,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 			if out.Applied {
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				for key, m := range meters {
-					s.meters[key] = m
-				}
+				maps.Copy(s.meters, meters)
 			}
 			return out, err
 		}}.make,

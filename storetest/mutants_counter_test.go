@@ -26,7 +26,7 @@ func (b brokenCounter) Advance(ctx context.Context, key string, counter uint64) 
 }
 
 func (b brokenCounter) Reopen() (any, error) {
-	b.reference = b.reference.reopened()
+	b.reference = b.reopened()
 	if b.reopens != nil {
 		b.reference = b.reopens(b.reference)
 	}

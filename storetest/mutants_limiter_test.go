@@ -38,7 +38,7 @@ func (b brokenLimiter) Give(ctx context.Context, key string, cost int64, limits 
 }
 
 func (b brokenLimiter) Reopen() (any, error) {
-	b.reference = b.reference.reopened()
+	b.reference = b.reopened()
 	if b.reopens != nil {
 		b.reference = b.reopens(b.reference)
 	}

@@ -27,9 +27,11 @@ type call struct {
 
 // on makes the call as it should be made.
 func (c call) put(s *reference) (otp.Record, bool, error) { return s.Put(c.ctx, c.record, c.now) }
+
 func (c call) spend(s *reference) (otp.Record, bool, error) {
 	return s.Spend(c.ctx, c.id, c.bytes, c.now)
 }
+
 func (c call) reissue(s *reference) (otp.Record, bool, error) {
 	return s.Reissue(c.ctx, c.id, c.bytes, c.live, c.now)
 }
@@ -85,7 +87,7 @@ func (b broken) Cancel(ctx context.Context, id string, now time.Time) (otp.Recor
 }
 
 func (b broken) Reopen() (any, error) {
-	b.reference = b.reference.reopened()
+	b.reference = b.reopened()
 	if b.reopens != nil {
 		b.reference = b.reopens(b.reference)
 	}
@@ -157,10 +159,7 @@ func (s *reference) peek(id string) otp.Record {
 	return clone(s.records[id])
 }
 
-var (
-	storeMeeting = newMeeting()
-	latestIDs    = &latest{}
-)
+var storeMeeting = newMeeting()
 
 var storeMutants = []mutant[otp.Store]{
 	{
@@ -372,17 +371,26 @@ var storeMutants = []mutant[otp.Store]{
 	},
 	{
 		rejectedBy: "ReissueBound", mistake: "writes the Attempts that it read before",
-		make: broken{reissues: func(s *reference, c call) (otp.Record, bool, error) {
-			read := s.peek(c.id)
-			storeMeeting.meet(c.id)
-			return s.change(c.ctx, c.id, func(r *otp.Record) bool {
-				applied := r.Reissue(c.bytes, c.live, c.now)
-				if applied {
-					r.Attempts = read.Attempts
+		make: broken{
+			spends: func(s *reference, c call) (otp.Record, bool, error) {
+				storeMeeting.meet(c.id)
+				return c.spend(s)
+			},
+			reissues: func(s *reference, c call) (otp.Record, bool, error) {
+				read := s.peek(c.id)
+				storeMeeting.meet(c.id)
+				for range 20 {
+					runtime.Gosched() // a Spend comes first
 				}
-				return applied
-			})
-		}}.make,
+				return s.change(c.ctx, c.id, func(r *otp.Record) bool {
+					applied := r.Reissue(c.bytes, c.live, c.now)
+					if applied {
+						r.Attempts = read.Attempts
+					}
+					return applied
+				})
+			},
+		}.make,
 	},
 	{
 		rejectedBy: "ReissueBound", mistake: "forgets Attempts",

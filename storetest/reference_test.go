@@ -153,12 +153,14 @@ func (s *reference) PutCharged(ctx context.Context, r otp.Record, c []otp.Charge
 	if ok && old.Live(now) {
 		return otp.Outcome{Record: clone(old)}, nil
 	}
-	meters, refused := charged(s.meters, c, false)
-	if refused != nil {
+	changed, quiet, refused := s.charge(c)
+	switch {
+	case quiet:
+		r.Digests = nil
+	case refused != nil:
 		return otp.Outcome{Record: clone(old), Refused: refused}, nil
 	}
-	refused = s.chargedSilently(&meters, c, func() { r.Digests = nil })
-	maps.Copy(s.meters, meters)
+	maps.Copy(s.meters, changed)
 	s.records[r.ID] = clone(r)
 	return otp.Outcome{Record: clone(r), Applied: true, Refused: refused}, nil
 }
@@ -168,20 +170,24 @@ func (s *reference) ReissueCharged(ctx context.Context, id string, digest []byte
 		if trial := *r; !trial.Reissue(digest, live, now) {
 			return false
 		}
-		var meters map[string]otp.Meter
-		if meters, out.Refused = charged(s.meters, c, false); out.Refused != nil {
+		changed, quiet, refused := s.charge(c)
+		out.Refused = refused
+		switch {
+		case quiet:
+			digest = nil
+		case refused != nil:
 			return false
 		}
-		out.Refused = s.chargedSilently(&meters, c, func() { digest = nil })
-		maps.Copy(s.meters, meters)
+		maps.Copy(s.meters, changed)
 		return r.Reissue(digest, live, now)
 	})
 	return out, err
 }
 
-// charged makes the charges that are Silent, or those that are not, on copies of meters.
-func charged(meters map[string]otp.Meter, c []otp.Charge, silent bool) (map[string]otp.Meter, *otp.Refusal) {
-	changed := map[string]otp.Meter{}
+// charged works out what the charges that are Silent, or those that are not, make of
+// meters, on top of what is changed already.
+func charged(meters map[string]otp.Meter, changed map[string]otp.Meter, c []otp.Charge, silent bool) (map[string]otp.Meter, *otp.Refusal) {
+	changed = maps.Clone(changed)
 	for _, charge := range c {
 		if charge.Silent != silent {
 			continue
@@ -199,15 +205,16 @@ func charged(meters map[string]otp.Meter, c []otp.Charge, silent bool) (map[stri
 	return changed, nil
 }
 
-// chargedSilently adds the Silent charges to meters, or none and calls refused.
-func (s *reference) chargedSilently(meters *map[string]otp.Meter, c []otp.Charge, refused func()) *otp.Refusal {
-	all := maps.Clone(s.meters)
-	maps.Copy(all, *meters)
-	more, r := charged(all, c, true)
-	if r != nil {
-		refused()
-		return r
+// charge works out what c makes of the meters. If none but Silent charges refuse, quiet
+// is true and the others are made.
+func (s *reference) charge(c []otp.Charge) (changed map[string]otp.Meter, quiet bool, refused *otp.Refusal) {
+	loud, refused := charged(s.meters, map[string]otp.Meter{}, c, false)
+	if refused != nil {
+		return nil, false, refused
 	}
-	maps.Copy(*meters, more)
-	return nil
+	all, refused := charged(s.meters, loud, c, true)
+	if refused != nil {
+		return loud, true, refused
+	}
+	return all, false, nil
 }

@@ -42,33 +42,33 @@ type PruningStore interface {
 // Run tests the clauses of [otp.Store].
 func Run(t *testing.T, newStore func(t testing.TB) otp.Store) {
 	t.Helper()
-	run(t, storeCases, newStore)
+	run(t, "Store", storeCases, newStore)
 }
 
 // RunLimiter tests the clauses of [otp.Limiter] and [otp.Limit].
 func RunLimiter(t *testing.T, newLimiter func(t testing.TB) otp.Limiter) {
 	t.Helper()
-	run(t, limiterCases, newLimiter)
+	run(t, "Limiter", limiterCases, newLimiter)
 }
 
 // RunCounter tests the clauses of [otp.CounterStore].
 func RunCounter(t *testing.T, newStore func(t testing.TB) otp.CounterStore) {
 	t.Helper()
-	run(t, counterCases, newStore)
+	run(t, "Counter", counterCases, newStore)
 }
 
 // RunCharging tests the clauses of [otp.ChargingStore] and [otp.Charge]. It does not
 // replace Run and RunLimiter.
 func RunCharging(t *testing.T, newStore func(t testing.TB) otp.ChargingStore) {
 	t.Helper()
-	run(t, chargingCases, newStore)
+	run(t, "Charging", chargingCases, newStore)
 }
 
 // RunPruner tests that [otp.Pruner] forgets what has expired and nothing else. In a
 // shared database it prunes everything that expired before 2007.
 func RunPruner(t *testing.T, newStore func(t testing.TB) PruningStore) {
 	t.Helper()
-	run(t, prunerCases, newStore)
+	run(t, "Pruner", prunerCases, newStore)
 }
 
 // A clause is one sentence of a contract, and what finds a store S that breaks it.
@@ -78,14 +78,17 @@ type clause[S any] struct {
 	check func(ctx context.Context, store S) error
 }
 
-func run[S any](t *testing.T, clauses []clause[S], newStore func(testing.TB) S) {
+func run[S any](t *testing.T, suite string, clauses []clause[S], newStore func(testing.TB) S) {
 	t.Helper()
-	for _, c := range clauses {
-		t.Run(c.name, func(t *testing.T) {
-			t.Helper()
-			if err := c.check(t.Context(), newStore(t)); err != nil {
-				t.Errorf("the store breaks %s: %s.\n%v", c.name, c.text, err)
-			}
-		})
-	}
+	t.Run(suite, func(t *testing.T) {
+		t.Helper()
+		for _, c := range clauses {
+			t.Run(c.name, func(t *testing.T) {
+				t.Helper()
+				if err := c.check(t.Context(), newStore(t)); err != nil {
+					t.Errorf("the store breaks %s: %s.\n%v", c.name, c.text, err)
+				}
+			})
+		}
+	})
 }

@@ -14,7 +14,9 @@ import (
 const exact = 64
 
 func windowBound(ctx context.Context, l otp.Limiter) error {
-	minute := func(n int64, minutes time.Duration) otp.Limit { return otp.Limit{N: n, Per: minutes * time.Minute} }
+	minute := func(n int64, minutes int) otp.Limit {
+		return otp.Limit{N: n, Per: time.Duration(minutes) * time.Minute}
+	}
 	var errs []error
 	for i, w := range []walk{
 		{name: "one window", limits: []otp.Limit{minute(5, 60)}, costs: []int64{1}},

@@ -11,12 +11,17 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(testing.TB) otp.Store { return newStore() })
-	storetest.RunLimiter(t, func(testing.TB) otp.Limiter { return newStore() })
+	t.Parallel()
+	storetest.Run(t, func(testing.TB) otp.Store { return NewStore() })
+	storetest.RunLimiter(t, func(testing.TB) otp.Limiter { return NewStore() })
 }
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out))
-	require.Equal(t, "Verified: ann\nThe same code again? Rejected.\nAnother code right away? Not yet.\n", out.String())
+	require.Equal(t, `A code is on its way to alice@example.com. It is valid for 10 minutes.
+The right code: this is alice.
+The same code again: otp: rejected, since it was used.
+`, out.String())
 }

@@ -108,6 +108,33 @@ func (t *tally) inWindows(tb testing.TB) {
 	atMost(tb, perMonth, t.worst(month-life), "30 days")
 }
 
+// S-06: the windows of a day as close together as they come: guesses in the last moment of
+// one day's challenges, and at once at those of the next.
+func TestGuessesAtTheSeam(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, otp.Policy{})
+	out := &tally{}
+	begin := w.now
+	ids := map[string]string{}
+	for range 3 {
+		id, code := w.request(w.Service, ann)
+		ids[id] = code
+		w.now = w.now.Add(30 * time.Second)
+	}
+	w.now = begin.Add(5*time.Minute - time.Microsecond) // the first of them ends
+	for id, code := range ids {
+		w.miss(w.Service, ann, id, code, 5, out)
+	}
+	w.now = begin.Add(day)
+	for range 3 {
+		id, code := w.request(w.Service, ann)
+		w.miss(w.Service, ann, id, code, 5, out)
+		w.now = w.now.Add(30 * time.Second)
+	}
+	t.Logf("%.1e within %v, %.1e within 24h", out.worst(day-5*time.Minute), day-5*time.Minute, out.worst(day))
+	out.inWindows(t)
+}
+
 // S-06: the worst year is one of bursts. Of the windows of 30 days thirteen begin within
 // it, so what holds for a month holds thirteen times.
 func TestYearOfBursts(t *testing.T) {

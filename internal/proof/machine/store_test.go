@@ -82,7 +82,7 @@ func (s *plain) Spend(ctx context.Context, id string, candidates []byte, now tim
 		return r, false, err
 	}
 	right := r.Matches(candidates) >= 0
-	applied := false
+	var applied bool
 	switch {
 	case s.is(acceptsTwice) && r.State == otp.StateVerified && right:
 		applied = true
