@@ -19,7 +19,11 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: tidy lint race plain examples bench ## everything that must pass; installs what it needs into ./bin
+test: setup tidy lint race plain examples bench ## everything that must pass; installs what it needs
+
+.PHONY: setup
+setup: ## install the servers and tools that tests start (apt, as root)
+	scripts/setup
 
 .PHONY: check
 check: lint plain ## the quick part of test, for before a commit

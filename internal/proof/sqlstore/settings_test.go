@@ -1,0 +1,138 @@
+package sqlstore_test
+
+import (
+	"database/sql"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"otp.example/otp/internal/proof/servers"
+	"otp.example/otp/sqlstore"
+)
+
+// refused expects New to refuse for a reason, and to accept loss by name.
+func refused(t *testing.T, db *sql.DB, prefix, reason string) {
+	t.Helper()
+	_, err := sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix})
+	require.ErrorContains(t, err, reason)
+	require.ErrorContains(t, err, "Options.InsecureAcceptLoss")
+	s, err := sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix, InsecureAcceptLoss: true})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+}
+
+func migrated(t *testing.T, db *sql.DB) (prefix string) {
+	t.Helper()
+	prefix = fresh(t, db)
+	require.NoError(t, sqlstore.Migrate(t.Context(), db, sqlstore.Options{Prefix: prefix}))
+	return prefix
+}
+
+// S-27: a server that may forget is refused, and the error names the setting.
+func TestForgetfulServers(t *testing.T) {
+	t.Run("PostgreSQL/synchronous_commit", func(t *testing.T) {
+		t.Parallel()
+		dsn := servers.Postgres(t)
+		prefix := migrated(t, openDB(t, "pgx", dsn))
+		refused(t, openDB(t, "pgx", with(dsn, "synchronous_commit=off")), prefix, "synchronous_commit is off")
+	})
+	t.Run("PostgreSQL/isolation", func(t *testing.T) {
+		t.Parallel()
+		dsn := servers.Postgres(t)
+		prefix := migrated(t, openDB(t, "pgx", dsn))
+		serializable := openDB(t, "pgx", with(dsn, "default_transaction_isolation=serializable"))
+		_, err := sqlstore.New(t.Context(), serializable, sqlstore.Options{Prefix: prefix, InsecureAcceptLoss: true})
+		require.ErrorContains(t, err, "default_transaction_isolation is serializable")
+	})
+	t.Run("PostgreSQL/fsync", func(t *testing.T) {
+		t.Parallel()
+		db := openDB(t, "pgx", servers.StartPostgres(t, "-c", "fsync=off").DSN)
+		refused(t, db, migrated(t, db), "fsync is off")
+	})
+	t.Run("PostgreSQL/read-only", func(t *testing.T) {
+		t.Parallel()
+		dsn := servers.Postgres(t)
+		prefix := migrated(t, openDB(t, "pgx", dsn))
+		readOnly := openDB(t, "pgx", with(dsn, "default_transaction_read_only=on"))
+		_, err := sqlstore.New(t.Context(), readOnly, sqlstore.Options{Prefix: prefix})
+		require.ErrorContains(t, err, "read-only")
+	})
+	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
+		server := servers.StartMariaDB(t, "--innodb-flush-log-at-trx-commit=2")
+		db := openDB(t, "mysql", server.DSN)
+		prefix := migrated(t, db)
+		refused(t, db, prefix, "innodb_flush_log_at_trx_commit is 2")
+
+		root := openDB(t, "mysql", "root@unix("+filepath.Join(server.Dir, "m.sock")+")/")
+		_, err := root.Exec("SET GLOBAL read_only = 1")
+		require.NoError(t, err)
+		_, err = sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix})
+		require.ErrorContains(t, err, "read-only")
+		_, err = root.Exec("SET GLOBAL read_only = 0") // for the tables to be dropped
+		require.NoError(t, err)
+	})
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		file := sqliteFile(t)
+		prefix := migrated(t, openDB(t, "sqlite", file))
+		for parameter, want := range map[string]string{
+			"_pragma=synchronous(NORMAL)":  "synchronous is 1",
+			"_pragma=synchronous(OFF)":     "synchronous is 0",
+			"_pragma=journal_mode(MEMORY)": "journal_mode is memory",
+			"_pragma=journal_mode(OFF)":    "journal_mode is off",
+		} {
+			refused(t, openDB(t, "sqlite", with(file, parameter)), prefix, want)
+		}
+		_, err := sqlstore.New(t.Context(), openDB(t, "sqlite", with(file, "_pragma=query_only(1)")), sqlstore.Options{Prefix: prefix})
+		require.ErrorContains(t, err, "read-only")
+	})
+}
+
+func TestMigrate(t *testing.T) {
+	everyServer(t, func(t *testing.T, k server) {
+		dsn := k.dsn(t)
+		db := openDB(t, k.driver, dsn)
+		o := sqlstore.Options{Prefix: fresh(t, db)}
+		_, err := sqlstore.New(t.Context(), db, o)
+		require.ErrorContains(t, err, "run Migrate")
+
+		// Many processes start at once.
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() { assert.NoError(t, sqlstore.Migrate(t.Context(), openDB(t, k.driver, dsn), o)) })
+		}
+		wg.Wait()
+		s, err := sqlstore.New(t.Context(), db, o)
+		require.NoError(t, err)
+		put(t, s, "kept")
+		require.NoError(t, sqlstore.Migrate(t.Context(), db, o))
+		_, err = s.Get(t.Context(), "kept")
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+
+		_, err = db.Exec("INSERT INTO " + o.Prefix + "schema (version) VALUES (999)")
+		require.NoError(t, err)
+		_, err = sqlstore.New(t.Context(), db, o)
+		require.ErrorContains(t, err, "use a newer release")
+		require.ErrorContains(t, sqlstore.Migrate(t.Context(), db, o), "use a newer release")
+
+		_, err = db.Exec("DELETE FROM " + o.Prefix + "schema")
+		require.NoError(t, err)
+		_, err = sqlstore.New(t.Context(), db, o)
+		require.ErrorContains(t, err, "have version 0")
+	})
+}
+
+func TestPrefixesAreApart(t *testing.T) {
+	everyServer(t, func(t *testing.T, k server) {
+		db := openDB(t, k.driver, k.dsn(t))
+		a, b := openStore(t, db, sqlstore.Options{}), openStore(t, db, sqlstore.Options{})
+		put(t, a, "here")
+		_, err := b.Get(t.Context(), "here")
+		require.Error(t, err)
+	})
+}

@@ -1,0 +1,43 @@
+package sqlstore
+
+import (
+	"errors"
+	"strings"
+)
+
+// A fault is a kind of error after which the server has changed nothing.
+type fault int
+
+const (
+	faultOther fault = iota // and nothing is known
+	faultRetry              // a deadlock, a lock that was waited for too long, a row that came in between
+	faultBusy               // SQLite: another process writes
+	faultDone               // SQLite: there is no transaction to roll back
+)
+
+// kind tells faults apart without importing a driver. PostgreSQL's drivers have a
+// method for the code, MySQL's begins its text with the number, and SQLite's have
+// nothing in common but the text.
+func kind(err error) fault {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		switch state.SQLState() {
+		case "40001", "40P01", "23505":
+			return faultRetry
+		}
+		return faultOther
+	}
+	text := err.Error()
+	for _, number := range []string{"Error 1213", "Error 1205", "Error 1062"} {
+		if strings.Contains(text, number) {
+			return faultRetry
+		}
+	}
+	switch {
+	case strings.Contains(text, "database is locked"):
+		return faultBusy
+	case strings.Contains(text, "no transaction is active"):
+		return faultDone
+	}
+	return faultOther
+}

@@ -1,0 +1,154 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"otp.example/otp"
+)
+
+var dialects = []Dialect{PostgreSQL, MySQL, SQLite}
+
+// Every statement that the code asks for must exist, and the prefix must be in all.
+func TestStatementsExist(t *testing.T) {
+	t.Parallel()
+	both := []string{"get", "spend", "reissue", "cancel", "prune_challenges", "prune_meters"}
+	names := map[Dialect][]string{
+		PostgreSQL: append([]string{"put", "take", "put_charged", "reissue_charged", "look", "new_meters", "lock_meters", "advance"}, both...),
+		MySQL: append([]string{
+			"lock", "insert", "replace", "new_meters", "lock_meters", "save_meters", "raise_counter", "new_counter",
+		}, both...),
+		SQLite: append([]string{"put", "lock_meters", "save_meters", "advance"}, both...),
+	}
+	for _, d := range dialects {
+		s, err := newStatements(d, "x9_")
+		require.NoError(t, err)
+		assert.ElementsMatch(t, names[d], slices.Collect(maps.Keys(s.texts)), d)
+		for _, name := range names[d] {
+			text := s.list(name, 1)
+			assert.Contains(t, text, "x9_", "%s %s", d, name)
+			assert.NotContains(t, text, defaultPrefix, "%s %s", d, name)
+			assert.NotContains(t, text, ";", "%s %s", d, name)
+			assert.NotContains(t, text, "--", "%s %s", d, name)
+			assert.NotContains(t, strings.ToLower(text), "now()", "stores do not look at a clock")
+		}
+	}
+}
+
+func TestSchemasHaveTheVersion(t *testing.T) {
+	t.Parallel()
+	for _, d := range dialects {
+		files, err := fs.Glob(Schema(), d.String()+"/*.sql")
+		require.NoError(t, err)
+		assert.Len(t, files, schemaVersion, d)
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	s := &statements{texts: map[string]string{"a": "x IN ({{?}}) y"}}
+	assert.Equal(t, "x IN (?) y", s.list("a", 1))
+	assert.Equal(t, "x IN (?, ?, ?) y", s.list("a", 3))
+	assert.Equal(t, []int{1, 2, 3, 3}, padded([]int{1, 2, 3}))
+	assert.Equal(t, []int{7}, padded([]int{7}))
+}
+
+// A prefix goes into statements as it is, so nothing but an identifier may pass.
+func TestPrefix(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"otp_", "_", "a1", "app_otp_"} {
+		assert.True(t, isPrefix(good), good)
+	}
+	for _, bad := range []string{"", "1a", "a.b", "a b", "a;", `a"`, "A", "ä", "a-", "a'", strings.Repeat("a", 33)} {
+		assert.False(t, isPrefix(bad), bad)
+		if bad != "" {
+			_, err := New(t.Context(), nil, Options{Prefix: bad})
+			require.ErrorContains(t, err, "Options.Prefix")
+		}
+	}
+	_, err := New(t.Context(), nil, Options{Dialect: 9})
+	require.ErrorContains(t, err, "Options.Dialect")
+}
+
+func TestTextArray(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, `{}`, textArray(nil))
+	assert.Equal(t, `{"a","","b,\"c\\{}"}`, textArray([]string{"a", "", `b,"c\{}`}))
+}
+
+type stateError string
+
+func (stateError) Error() string      { return "state" }
+func (s stateError) SQLState() string { return string(s) }
+
+func TestKind(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		err  error
+		want fault
+	}{
+		{stateError("40P01"), faultRetry},
+		{fmt.Errorf("wrapped: %w", stateError("23505")), faultRetry},
+		{stateError("57014"), faultOther},
+		{errors.New("Error 1213 (40001): Deadlock found when trying to get lock"), faultRetry},
+		{errors.New("database is locked (5) (SQLITE_BUSY)"), faultBusy},
+		{errors.New("cannot rollback - no transaction is active"), faultDone},
+		{errors.New("connection refused"), faultOther},
+	}
+	for _, test := range tests {
+		assert.Equal(t, test.want, kind(test.err), test.err)
+	}
+}
+
+// Candidates that are none must not be equal to a slot that is empty.
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, [][]byte{{0}}, split(nil))
+	assert.Equal(t, [][]byte{{0}}, split(make([]byte, 31)))
+	assert.Len(t, split(make([]byte, 65)), 2)
+}
+
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	charge := func(key string, n int64, silent bool) otp.Charge {
+		return otp.Charge{Scope: key, Key: key, Cost: 1, Limits: []otp.Limit{{N: n, Per: time.Minute}}, At: now, Silent: silent}
+	}
+	names := func(rows []meterRow) (names []string) {
+		for _, m := range rows {
+			names = append(names, m.name)
+		}
+		return names
+	}
+	t.Run("sorted, each once", func(t *testing.T) {
+		t.Parallel()
+		l := newLedger([]otp.Charge{charge("b", 9, false), charge("a", 9, false), charge("b", 9, true)})
+		assert.Equal(t, []string{"a", "b"}, l.names())
+		assert.Equal(t, []int{1, 0, 1}, l.at)
+	})
+	t.Run("a refusal charges nothing", func(t *testing.T) {
+		t.Parallel()
+		l := newLedger([]otp.Charge{charge("a", 9, false), charge("b", 0, false)})
+		out := l.put(otp.Record{}, otp.Record{ID: "r"}, now)
+		assert.False(t, out.Applied)
+		assert.Equal(t, "b", out.Refused.Scope)
+	})
+	t.Run("a silent refusal charges the others", func(t *testing.T) {
+		t.Parallel()
+		l := newLedger([]otp.Charge{charge("c", 9, true), charge("a", 9, false), charge("b", 0, true)})
+		out := l.put(otp.Record{}, otp.Record{ID: "r", Digests: make([]byte, otp.DigestSize)}, now)
+		assert.True(t, out.Applied)
+		assert.Equal(t, "b", out.Refused.Scope)
+		assert.Empty(t, out.Record.Digests)
+		assert.Equal(t, []string{"a"}, names(l.changes()))
+	})
+}
