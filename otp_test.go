@@ -333,6 +333,21 @@ func TestVerifyMatrix(t *testing.T) {
 	}
 }
 
+// S-70: a binding is compared byte for byte. What a person would take for the same is another
+// transaction, and its code a wrong one.
+func TestBindingIsExact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ch := w.request(otp.Request{Channel: otp.SMS, Usage: "payment", To: number(), Binding: "10 EUR to Jos\u00e9"})
+	require.Contains(t, w.box.last(t).Content.Text, "10 EUR to Jos\u00e9", "the data is in the message")
+	for _, other := range []string{"10 EUR to Jose\u0301", "10 EUR to Jos\u00e9 ", "10\u00a0EUR to Jos\u00e9", "10 eur to Jos\u00e9"} {
+		_, err := w.answer(otp.Answer{ID: ch.ID, Code: w.box.code(t), Usage: "payment", Binding: other})
+		require.ErrorIs(t, err, otp.ErrMismatch)
+	}
+	_, err := w.answer(otp.Answer{ID: ch.ID, Code: w.box.code(t), Usage: "payment", Binding: "10 EUR to Jos\u00e9"})
+	require.NoError(t, err)
+}
+
 // FM-10: the subject, if the caller names it, must be the challenge's; it costs nothing.
 func TestAnswerSubject(t *testing.T) {
 	t.Parallel()
