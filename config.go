@@ -63,10 +63,11 @@ type Config struct {
 }
 
 // DefaultGuessLimits returns the budget of guesses against one account: 2e-5 in 24
-// hours, 8e-5 in 30 days, so at most 13 times that in a year, and 1e-4 since the last
-// success, which is the 100 guesses in 1e6 of NIST SP 800-63B-4 section 3.2.2.
+// hours, 8e-5 in 30 days, so at most 13 times that in a year, and 8e-5 since the last
+// success. With what may be in flight at a success, at most 2e-5, that is the 100
+// guesses in 1e6 of NIST SP 800-63B-4 section 3.2.2.
 func DefaultGuessLimits() []Limit {
-	return []Limit{{N: 20_000, Per: day}, {N: 80_000, Per: 30 * day}, {N: 100_000}}
+	return []Limit{{N: 20_000, Per: day}, {N: 80_000, Per: 30 * day}, {N: 80_000}}
 }
 
 func defaultTenantGuessLimit() Limit { return Limit{N: certainty / 100, Per: day} }

@@ -39,6 +39,9 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 			_ = s.sent(ctx, d, r, err, start)
 		}})
 		if err != nil {
+			if d.payload.has(flagConceal) {
+				d.charges = nil // giving back would cost a call that decoys do not make
+			}
 			return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(err, m), start)
 		}
 		return Receipt{}, nil

@@ -347,7 +347,7 @@ func ExampleDefaultGuessLimits() {
 	// Output:
 	// 20000 24h0m0s
 	// 80000 720h0m0s
-	// 100000 0s
+	// 80000 0s
 }
 
 func ExampleKeyring_Rotate() {

@@ -62,19 +62,20 @@ func (l *leases) take(ctx context.Context, k leaseKey, cost int64, now time.Time
 	}
 	term, unit := k.term()
 	meter := l.meter(k.tenant, k.what)
+	at := term.end(now)
+	if e.left > 0 && !at.Equal(e.at) { // what the last lease did not need
+		e.owe(e.at, e.left)
+		e.left = 0
+	}
 	if err := l.flush(ctx, meter, e, term); err != nil {
 		return Decision{}, time.Time{}, err
 	}
-	at := term.end(now)
 	for _, part := range []int64{max(unit, cost), cost} { // the rest, when a whole part is not left
 		d, err := l.limiter.Take(ctx, meter, part, term.limits, at)
 		if err != nil {
 			return Decision{}, time.Time{}, err
 		}
 		if d.OK {
-			if !at.Equal(e.at) {
-				e.left = 0
-			}
 			e.left, e.at = e.left+part-cost, at
 			return d, at, nil
 		}
@@ -99,15 +100,19 @@ func (l *leases) give(ctx context.Context, k leaseKey, cost int64, at time.Time)
 		e.left += cost
 		return nil
 	}
+	e.owe(at, cost)
+	if term, unit := k.term(); e.owed >= unit {
+		return l.flush(ctx, l.meter(k.tenant, k.what), e, term)
+	}
+	return nil
+}
+
+func (e *lease) owe(at time.Time, cost int64) {
 	if e.refund == nil {
 		e.refund = map[int64]int64{}
 	}
 	e.refund[at.UnixMicro()] += cost
 	e.owed += cost
-	if term, unit := k.term(); e.owed >= unit {
-		return l.flush(ctx, l.meter(k.tenant, k.what), e, term)
-	}
-	return nil
 }
 
 func (l *leases) flush(ctx context.Context, meter string, e *lease, term leaseLimits) error {

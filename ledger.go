@@ -124,11 +124,12 @@ type reservation struct {
 	mass int64 // of one live code
 	at   time.Time
 	half bool
+	life time.Duration // of the challenge: guesses may come that much later than at
 }
 
 func (k *keys) reservation(tenant string, h *handle, p *payload) reservation {
-	r := reservation{mass: p.format.mass(p.maxAttempts), at: p.created, half: p.has(flagHalf)}
-	if p.has(flagFree) || r.mass == 0 {
+	r := reservation{mass: p.format.mass(p.maxAttempts), at: p.created, half: p.has(flagHalf), life: p.expires.Sub(p.created)}
+	if p.has(flagFree) {
 		return reservation{}
 	}
 	r.who = make([]pseudonym, 0, 2)
@@ -147,7 +148,7 @@ func (k *keys) reservation(tenant string, h *handle, p *payload) reservation {
 
 // take lists the charges that reserve one live code.
 func (r *reservation) take(dst []Charge, limits []Limit, silent bool) []Charge {
-	if len(r.who) == 0 {
+	if r.mass == 0 {
 		return dst
 	}
 	limits = r.fitting(limits)
@@ -168,6 +169,9 @@ func (r *reservation) give(windows, streak []Limit, codes int) []Charge {
 	for _, who := range r.who {
 		key := meterKey(meterGuesses, who)
 		for range codes {
+			if r.mass == 0 {
+				break
+			}
 			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: r.mass, Limits: windows, At: r.at})
 		}
 		for i, l := range streak {
@@ -178,14 +182,17 @@ func (r *reservation) give(windows, streak []Limit, codes int) []Charge {
 }
 
 // fitting returns limits that the reservation has to fit in. While a longer format exists
-// that is half of what is left: used + mass <= n - mass.
+// that is half of what is left: used + mass <= n - mass. Windows are longer by a lifetime,
+// in which the guesses of what was reserved at their beginning may still come.
 func (r *reservation) fitting(limits []Limit) []Limit {
-	if !r.half {
-		return limits
-	}
 	limits = slices.Clone(limits)
 	for i := range limits {
-		limits[i].N -= r.mass
+		if r.half {
+			limits[i].N -= r.mass
+		}
+		if limits[i].Per > 0 {
+			limits[i].Per += max(maxTTL, r.life)
+		}
 	}
 	return limits
 }

@@ -210,7 +210,8 @@ func TestFixedFormatIsRefused(t *testing.T) {
 	var limited *otp.RateLimitError
 	require.ErrorAs(t, seen.err(err), &limited)
 	require.Equal(t, "guesses", limited.Scope)
-	first := 24*time.Hour - 5*31*time.Second + 31*time.Second
+	// A window is longer by the lifetime of a challenge, in which its guesses may come.
+	first := 24*time.Hour + 10*time.Minute - 5*31*time.Second + 31*time.Second
 	require.Equal(t, first, limited.RetryAfter, "when the first of them has left the window")
 }
 
@@ -283,6 +284,43 @@ func TestTenantCeiling(t *testing.T) {
 	w.clock.advance(limited.RetryAfter)
 	_, err = w.Request(t.Context(), login(number()))
 	require.NoError(t, err)
+}
+
+// A lease that was hardly used is given back: several quiet processes do not use up the
+// tenant's guesses by themselves.
+func TestQuietProcessesGiveLeasesBack(t *testing.T) {
+	t.Parallel()
+	var cfg otp.Config
+	w := newWorld(t, open(otp.Policy{}), func(c *otp.Config) { cfg = *c })
+	services := []*otp.Service{w.Service}
+	for range 7 {
+		services = append(services, w.new(cfg))
+	}
+	for i := range 24 * 12 * 2 { // one login in five minutes, for two days
+		w.clock.advance(5 * time.Minute)
+		s := services[i%len(services)]
+		ch, err := s.Request(t.Context(), login(number()))
+		require.NoError(t, err)
+		require.Equal(t, 6, ch.CodeFormat.Length, i)
+		_, err = s.Verify(t.Context(), otp.Answer{ID: ch.ID, Code: w.box.code(t), Usage: "login"})
+		require.NoError(t, err)
+	}
+}
+
+// A success with the longest format ends the streak as any other does.
+func TestLongestFormatEndsTheStreak(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, open(otp.Policy{}), func(c *otp.Config) { c.GuessLimits = []otp.Limit{{N: 10_000}} })
+	r := login(number())
+	for length := 0; length != 16; {
+		w.clock.advance(31 * time.Second)
+		length = w.request(r).CodeFormat.Length
+	}
+	w.clock.advance(31 * time.Second)
+	ch := w.request(r)
+	_, err := w.answer(otp.Answer{ID: ch.ID, Code: w.box.code(t), Usage: "login"})
+	require.NoError(t, err)
+	require.Equal(t, []int{6}, w.lengths(r, 1))
 }
 
 // S-43 S-50 FM-12 FM-32: each limit trips alone, with no HTTP in front of it, and no client can use more than half of a recipient's day.

@@ -155,7 +155,7 @@ func (c *change) held(ctx context.Context, what string) {
 	if !c.absent {
 		c.get(ctx, "after "+what)
 	} else if _, err := c.store.Get(ctx, c.want.ID); !errors.Is(err, otp.ErrNotFound) {
-		c.failf("Get after %s: the error is %w and should be otp.ErrNotFound", what, err)
+		c.failf("Get after %s: the error is %s and should be otp.ErrNotFound", what, errorText(err))
 	}
 }
 
@@ -195,7 +195,7 @@ func chargeAllOrNone(ctx context.Context, s otp.ChargingStore) error {
 	a = newAccount(ctx, s, 3, 0)
 	out, err := s.ReissueCharged(ctx, newName(), newDigest(), 2, []otp.Charge{a.charge(1)}, now)
 	if out.Applied || !errors.Is(err, otp.ErrNotFound) {
-		errs = append(errs, fmt.Errorf("ReissueCharged of an ID that was never put: was %s with error %w; it should be refused with otp.ErrNotFound", doneName(out.Applied), err))
+		errs = append(errs, fmt.Errorf("ReissueCharged of an ID that was never put: was %s with error %s; it should be refused with otp.ErrNotFound", doneName(out.Applied), errorText(err)))
 	}
 	errs = append(errs, settle(ctx, "ReissueCharged of an ID that was never put", a))
 	if err := some(errs); err != nil {
@@ -293,7 +293,7 @@ func giveAllReturns(ctx context.Context, s otp.ChargingStore) error {
 	}
 	out, err := s.PutCharged(ctx, newRecord(now), taken, now)
 	if err != nil || !out.Applied || out.Refused != nil {
-		return fmt.Errorf("PutCharged with 8 charges that fit: was %s with Refused %v and error %w; it should be applied, with nil and nil", doneName(out.Applied), out.Refused, err)
+		return fmt.Errorf("PutCharged with 8 charges that fit: was %s with Refused %v and error %s; it should be applied, with nil and nil", doneName(out.Applied), out.Refused, errorText(err))
 	}
 	if err := s.GiveAll(ctx, taken); err != nil {
 		return fmt.Errorf("GiveAll of 8 charges: the error is %w and should be nil", err)
@@ -359,7 +359,7 @@ func chargedWindowBound(ctx context.Context, s otp.ChargingStore) error {
 		charge.At = now.Add(-10 * time.Minute)
 		out, err := call(charge)
 		if err != nil || !out.Applied {
-			errs = append(errs, fmt.Errorf("%s with a charge that fits: was %s with error %w; it should be applied", name, doneName(out.Applied), err))
+			errs = append(errs, fmt.Errorf("%s with a charge that fits: was %s with error %s; it should be applied", name, doneName(out.Applied), errorText(err)))
 		}
 		end := charge.At.Add(time.Hour)
 		a.take(ctx, fmt.Sprintf("just before an hour after the At of %s", name), false, 1, a.limits(), end.Add(-tick))

@@ -195,6 +195,14 @@ func stateName(s otp.State) string {
 	return fmt.Sprintf("%d, which is none", s)
 }
 
+// errorText is for errors that may be nil, which %w does not print.
+func errorText(err error) string {
+	if err == nil {
+		return "nil"
+	}
+	return err.Error()
+}
+
 func doneName(applied bool) string {
 	if applied {
 		return "applied"

@@ -48,7 +48,7 @@ func canceledContext(ctx context.Context, s otp.Store) error {
 		_, _, err = s.Cancel(done, id, now)
 		c.mustFail("Cancel", err)
 		if _, err := s.Get(ctx, absent.ID); !errors.Is(err, otp.ErrNotFound) {
-			c.failf("Get after Put with a context that was done: the error is %w and should be otp.ErrNotFound, as nothing was put", err)
+			c.failf("Get after Put with a context that was done: the error is %s and should be otp.ErrNotFound, as nothing was put", errorText(err))
 		}
 		c.get(ctx, "after Spend, Reissue and Cancel with a context that was done")
 		c.spend(ctx, "with the right code, after the same with a context that was done", code, now)
@@ -250,7 +250,7 @@ func unknownID(ctx context.Context, s otp.Store) error {
 		err     error
 	}{{"Get", false, getErr}, {"Spend", spent, spendErr}, {"Reissue", sent, reissueErr}, {"Cancel", ended, cancelErr}} {
 		if c.applied || !errors.Is(c.err, otp.ErrNotFound) {
-			errs = append(errs, fmt.Errorf("%s of an ID that was never put: was %s with error %w; it should be refused with otp.ErrNotFound", c.name, doneName(c.applied), c.err))
+			errs = append(errs, fmt.Errorf("%s of an ID that was never put: was %s with error %s; it should be refused with otp.ErrNotFound", c.name, doneName(c.applied), errorText(c.err)))
 		}
 	}
 	return errors.Join(errs...)

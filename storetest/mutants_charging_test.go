@@ -60,8 +60,31 @@ func (s *reference) takeAll(ctx context.Context, c []otp.Charge) error {
 	return nil
 }
 
+// refusal asks what the meters say now.
+func (s *reference) refusal(c []otp.Charge, silent bool) *otp.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, refused := charged(s.meters, map[string]otp.Meter{}, c, silent)
+	return refused
+}
+
 func silentOf(c []otp.Charge, silent bool) []otp.Charge {
 	return slices.DeleteFunc(slices.Clone(c), func(c otp.Charge) bool { return c.Silent != silent })
+}
+
+// lastOfKeys returns the last charge of each key.
+func lastOfKeys(c []otp.Charge) []otp.Charge {
+	last := map[string]int{}
+	for i := range c {
+		last[c[i].Key] = i
+	}
+	var kept []otp.Charge
+	for i := range c {
+		if last[c[i].Key] == i {
+			kept = append(kept, c[i])
+		}
+	}
+	return kept
 }
 
 // silenced reports whether only a Silent charge was refused.
@@ -123,7 +146,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{puts: func(s *reference, ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.PutCharged(ctx, r, c, now)
 			if !out.Applied && out.Refused == nil {
-				_, out.Refused = charged(s.meters, map[string]otp.Meter{}, c, false)
+				out.Refused = s.refusal(c, false)
 			}
 			return out, err
 		}}.make,
@@ -133,7 +156,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{puts: func(s *reference, ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.PutCharged(ctx, r, c, now)
 			if !out.Applied && out.Refused == nil {
-				_, out.Refused = charged(s.meters, map[string]otp.Meter{}, c, true)
+				out.Refused = s.refusal(c, true)
 			}
 			return out, err
 		}}.make,
@@ -143,7 +166,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{reissues: func(s *reference, ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.ReissueCharged(ctx, id, digest, live, c, now)
 			if !out.Applied && out.Refused == nil {
-				_, out.Refused = charged(s.meters, map[string]otp.Meter{}, c, false)
+				out.Refused = s.refusal(c, false)
 			}
 			return out, err
 		}}.make,
@@ -230,7 +253,7 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		make: brokenCharging{reissues: func(s *reference, ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (otp.Outcome, error) {
 			out, err := s.ReissueCharged(ctx, id, digest, live, c, now)
 			if !out.Applied && out.Refused != nil {
-				if _, r := charged(s.meters, map[string]otp.Meter{}, c, true); r != nil {
+				if r := s.refusal(c, true); r != nil {
 					out.Refused = r
 				}
 			}
@@ -256,16 +279,25 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		}}.make,
 	},
 	{
-		rejectedBy: "ChargedWindowBound", mistake: "asks for each charge what the meter was before the call",
+		rejectedBy: "ChargedWindowBound", mistake: "writes a meter once for each charge that it read it for",
+		also: "SilentRefusal",
 		make: brokenCharging{puts: func(s *reference, ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
-			distinct := slices.Clone(c)
-			for i := range distinct[:len(c)/2*2] {
-				if distinct[i].Cost > 1 && distinct[i].Key == c[len(c)-1].Key && i < len(c)-1 && distinct[i].Scope == c[len(c)-1].Scope {
-					distinct[i].Cost = 0
+			for i := range c {
+				if s.refusal(c[i:i+1], c[i].Silent) != nil {
+					return s.PutCharged(ctx, r, c, now)
 				}
 			}
-			return s.PutCharged(ctx, r, distinct, now)
+			return s.PutCharged(ctx, r, lastOfKeys(c), now)
 		}}.make,
+	},
+	{
+		rejectedBy: "ChargedWindowBound", mistake: "makes one of several charges with the same key",
+		make: charging(func(c []otp.Charge, _ time.Time) []otp.Charge {
+			if len(silentOf(c, true)) > 0 {
+				return c
+			}
+			return lastOfKeys(c)
+		}),
 	},
 	{
 		rejectedBy: "ChargedWindowBound", mistake: "counts charges from the time of the call",
