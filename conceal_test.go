@@ -166,6 +166,22 @@ func TestConcealedRefusalRecovers(t *testing.T) {
 	})
 }
 
+// What was silently refused has no code, so nobody can guess at it, and nothing stays
+// reserved: whoever asks again and again makes no code of the owner longer.
+func TestConcealedRefusalReservesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, run := newConcealing(t)
+		r := otp.Request{Channel: otp.SMS, Usage: "login", Subject: "alice", To: number(), Conceal: true}
+		for range 20 {
+			ch := w.request(r)
+			run()
+			require.Equal(t, 6, ch.CodeFormat.Length)
+		}
+		require.Equal(t, 1, w.box.count())
+	})
+}
+
 // Who asks too early is told so, by the challenge's own times, and loses no send.
 func TestConcealedResendTooEarly(t *testing.T) {
 	t.Parallel()

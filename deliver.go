@@ -18,6 +18,7 @@ type delivery struct {
 	subject pseudonym
 	charges []Charge // for the send, to be given back if it is refused
 	mute    bool     // run every step but the send
+	release []Charge // reserved for a code that does not exist; given back off the request's path
 }
 
 // deliver renders and sends, or queues. Its error is a *DeliveryError.
@@ -36,7 +37,12 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 	sender := s.cfg.Senders[d.route.Channel]
 	if q, ok := sender.(*Queue); ok {
 		err := q.put(queued{m: m, drop: d.mute, done: func(ctx context.Context, r Receipt, err error) {
-			_ = s.sent(ctx, d, r, err, start)
+			switch {
+			case !d.mute:
+				_ = s.sent(ctx, d, r, err, start)
+			case len(d.release) > 0:
+				s.settled(ctx, Event{Challenge: d.record.ID, Usage: d.payload.usage}, s.store.GiveAll(ctx, d.release))
+			}
 		}})
 		if err != nil {
 			if d.payload.has(flagConceal) {

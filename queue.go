@@ -95,10 +95,13 @@ func (q *Queue) Run(ctx context.Context) error {
 // deliver tries e until it is sent, cannot be, or is too late. What has begun is not
 // cut off by the end of ctx.
 func (q *Queue) deliver(ctx context.Context, e queued) {
+	calls := context.WithoutCancel(ctx)
 	if e.drop {
+		if e.done != nil {
+			e.done(calls, Receipt{}, nil)
+		}
 		return
 	}
-	calls := context.WithoutCancel(ctx)
 	var receipt Receipt
 	err := errTooLate
 	pause := queuePause

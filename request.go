@@ -36,7 +36,7 @@ func (s *Service) Request(ctx context.Context, r Request) (Challenge, error) {
 	ch := d.challenge(s.tenant, &out.Record)
 	ch.Receipt, err = s.deliver(ctx, &delivery{
 		route: d.p.routes[0], code: d.code, record: &out.Record, payload: &d.p, subject: d.h.subject,
-		charges: d.sends, mute: d.p.has(flagDecoy) || out.Refused != nil,
+		charges: d.sends, mute: d.p.has(flagDecoy) || out.Refused != nil, release: d.release,
 	})
 	if err != nil && !r.Conceal {
 		if _, _, cancelErr := s.store.Cancel(context.WithoutCancel(ctx), d.record, d.now); cancelErr != nil {
@@ -78,6 +78,8 @@ type draft struct {
 	own    string // the caller's code, in its canonical form
 	sends  []Charge
 	leased time.Time // when the tenant's send limit was charged
+
+	release []Charge // reserved for a code that was silently refused
 	code   Secret
 }
 
@@ -248,6 +250,12 @@ func (s *Service) putLevel(ctx context.Context, d *draft, i int) (out Outcome, f
 	out, err = s.store.PutCharged(ctx, rec, charges, d.now)
 	if err != nil {
 		return Outcome{}, false, storeFault(err)
+	}
+	if out.Applied && out.Refused != nil {
+		d.release = charges[len(d.sends):]
+		if last {
+			d.release = nil // silent, so not taken
+		}
 	}
 	full = !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses
 	if full && !last {

@@ -84,7 +84,7 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 	ch.Channel = route.Channel
 	ch.Receipt, err = s.deliver(ctx, &delivery{
 		route: route, code: code, record: &out.Record, payload: &p, subject: h.subject,
-		charges: again.sends, mute: mute || out.Refused != nil,
+		charges: again.sends, mute: mute || out.Refused != nil, release: again.release,
 	})
 	if err != nil && !p.has(flagConceal) {
 		return Challenge{}, e, err
@@ -110,6 +110,8 @@ type reissue struct {
 	sends   []Charge
 	now     time.Time
 	mute    bool
+
+	release []Charge // reserved for a code that was silently refused
 }
 
 // reissue adds a code and charges the send. A code that stays valid beside it is one
@@ -134,7 +136,11 @@ func (s *Service) reissue(ctx context.Context, r *reissue) (Outcome, Secret, err
 	}
 	out, err := s.store.ReissueCharged(ctx, r.record.ID, digest, live, charges, r.now)
 	if err == nil && !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses {
-		out, err = s.store.ReissueCharged(ctx, r.record.ID, digest, codes, r.sends, r.now)
+		charges = r.sends
+		out, err = s.store.ReissueCharged(ctx, r.record.ID, digest, codes, charges, r.now)
+	}
+	if out.Applied && out.Refused != nil && codes > 0 {
+		r.release = charges[len(r.sends):]
 	}
 	switch {
 	case err != nil:

@@ -359,6 +359,9 @@ var storeMutants = []mutant[otp.Store]{
 		make: broken{reissues: func(s *reference, c call) (otp.Record, bool, error) {
 			read := s.peek(c.id)
 			storeMeeting.meet(c.id)
+			for range 20 {
+				runtime.Gosched() // others count first
+			}
 			return s.change(c.ctx, c.id, func(r *otp.Record) bool {
 				bound := r.MaxSends
 				defer func() { r.MaxSends = bound }()
