@@ -80,7 +80,7 @@ type draft struct {
 	leased time.Time // when the tenant's send limit was charged
 
 	release []Charge // reserved for a code that was silently refused
-	code   Secret
+	code    Secret
 }
 
 // draft checks everything about a request that can be checked without the store.
