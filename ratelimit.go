@@ -43,9 +43,11 @@ type Limit struct {
 //	AllOrNone           a refused Take charges none of its limits
 //	GiveNeverOverfills  Give never makes room for more than N
 //	RetryAfterIsEarliest a Take is admitted after RetryAfter and not before, while N/cost is at most 64
-//	CanceledContext     a done context changes nothing
+//	CanceledContext     with a done context a call changes nothing and returns an error
+//	BytewiseKeys        keys that differ in any byte are different meters
+//	Durable             a charge survives whatever the meter survives
 //
-// A Limiter must take the time from its arguments alone and must be safe for
+// Keys are ASCII, at most 128 bytes. A Limiter must take the time from its arguments alone and must be safe for
 // concurrent use by many processes. It must not forget a meter before
 // [Meter.Expires]. [Meter] is the arithmetic.
 type Limiter interface {

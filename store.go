@@ -118,10 +118,13 @@ func (r *Record) Matches(candidates []byte) int {
 //	ReissueBound      at most MaxSends sends; Reissue keeps Attempts and ExpiresAt
 //	ReissueKeeps      the newest live codes work, older ones do not
 //	CancelVsSpend     of Cancel and a right Spend, exactly one is applied
-//	CanceledContext   a done context changes nothing
+//	CanceledContext   with a done context a call changes nothing and returns an error
 //	RoundTrip         every field survives, times to the microsecond
 //	NoClock           the result depends on the now argument alone
 //	Durable           an applied change survives whatever the record survives
+//	UnknownID         an ID that is not held is ErrNotFound
+//	BytewiseIDs       IDs that differ in any byte are different records
+//	NoAliasing        slices given and returned are copies
 //
 // A Store must take the time from the now argument alone. It must be safe for
 // concurrent use by many processes. It may forget a record at any time after
@@ -153,7 +156,8 @@ type Store interface {
 // A CounterStore remembers the highest HOTP counter or TOTP time step used.
 //
 // Clauses: AdvanceIsMonotone (of concurrent calls with the same counter exactly one
-// is applied, and none with a lower one after it), CanceledContext.
+// is applied, and none with a lower one after it), BytewiseKeys, Durable,
+// CanceledContext. Keys are ASCII, at most 128 bytes.
 type CounterStore interface {
 	// Advance sets key to counter and reports true if counter is greater than
 	// the stored one or key is new; otherwise it changes nothing. Counters are
@@ -161,17 +165,19 @@ type CounterStore interface {
 	Advance(ctx context.Context, key string, counter uint64) (applied bool, err error)
 }
 
-// A Pruner forgets records and meters that expired before a time, at most max at a
+// A Pruner forgets records and meters that expired at or before a time, at most max at a
 // call, and reports how many. Optional; Service.Prune calls it until nothing is left.
+//
+// Clauses: PruneKeepsLive, PruneIsBounded.
 type Pruner interface {
 	Prune(ctx context.Context, before time.Time, max int) (int, error)
 }
 
 // An Outcome is the answer of a ChargingStore: the record as it is now, whether this
-// call changed it, and the charge that refused, if one did. A live record (Put) or a
-// dead one (Reissue) wins over a refused charge: Refused is then nil. With Applied
-// and Refused both set, a Silent charge refused. The Record of a refused Put is a dead
-// one or the zero Record.
+// call changed it, and the charge that refused, if one did. A live record (Put), or one
+// that is dead or has no sends left (Reissue), wins over a refused charge: Refused is
+// then nil. With Applied and Refused both set, a Silent charge refused. The Record of a
+// refused Put is the dead one, if there is one.
 type Outcome struct {
 	Record  Record
 	Applied bool
@@ -184,7 +190,8 @@ type Outcome struct {
 // Optional; the service falls back to Take, then the Store method, then Give.
 //
 // Clauses: ChargeAllOrNone, LiveWinsOverRefusal, SilentRefusal, GiveAllReturns,
-// ChargedWindowBound, CanceledContext.
+// ChargedWindowBound, CanceledContext, and those of Store and Limiter through these
+// methods (KeepsStoreClauses, KeepsLimiterClauses).
 type ChargingStore interface {
 	Store
 	Limiter
