@@ -178,7 +178,7 @@ func (s *Service) Cancel(ctx context.Context, id string) error {
 	if err != nil {
 		return s.refuse(ctx, Event{}, err)
 	}
-	e := at.event()
+	e := s.event(&at)
 	now := s.now()
 	rec, applied, err := s.store.Cancel(ctx, at.record, now)
 	switch {
@@ -202,11 +202,11 @@ func (s *Service) Status(ctx context.Context, id string) (Challenge, error) {
 	}
 	rec, p, _, err := s.load(ctx, at)
 	if err != nil {
-		return Challenge{}, s.refuse(ctx, at.event(), err)
+		return Challenge{}, s.refuse(ctx, s.event(&at), err)
 	}
 	policy, err := s.policy(ctx, p.routes[0].Channel, p.usage)
 	if err != nil {
-		return Challenge{}, s.refuse(ctx, at.event(), err)
+		return Challenge{}, s.refuse(ctx, s.event(&at), err)
 	}
 	return describe(id, &rec, &p, &policy, s.now()), nil
 }
@@ -253,7 +253,11 @@ type location struct {
 	reference bool
 }
 
-func (l *location) event() Event {
+// event is what is known of a challenge at once, if anybody is to be told.
+func (s *Service) event(l *location) Event {
+	if s.cfg.OnEvent == nil {
+		return Event{}
+	}
 	return Event{Challenge: l.record, Subject: l.handle.subject.String()}
 }
 

@@ -27,7 +27,7 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 		return Challenge{}, Event{}, err
 	}
 	rec, p, h, err := s.load(ctx, at)
-	e := at.event()
+	e := s.event(&at)
 	if err != nil {
 		return Challenge{}, e, err
 	}

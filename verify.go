@@ -38,14 +38,14 @@ func (s *Service) verify(ctx context.Context, a *Answer) (Proof, Event, error) {
 	if at.reference {
 		rec, _, h, err := s.load(ctx, at)
 		if err != nil {
-			return Proof{}, at.event(), err
+			return Proof{}, s.event(&at), err
 		}
 		at.handle = h
 		if now := s.now(); !rec.Live(now) {
-			return Proof{}, at.event(), whyDead(&rec, now)
+			return Proof{}, s.event(&at), whyDead(&rec, now)
 		}
 	}
-	h, e := &at.handle, at.event()
+	h, e := &at.handle, s.event(&at)
 
 	code, ok := h.format.canonical(a.Code)
 	if !ok || !isLabel(string(a.Usage)) || len(a.Binding) > maxBinding || !s.isSubject(h, a.Subject) {
