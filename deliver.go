@@ -41,7 +41,7 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 			case !d.mute:
 				_ = s.sent(ctx, d, r, err, start)
 			case len(d.release) > 0:
-				s.settled(ctx, Event{Challenge: d.record.ID, Usage: d.payload.usage}, s.store.GiveAll(ctx, d.release))
+				s.giveBack(ctx, Event{Challenge: d.record.ID, Usage: d.payload.usage}, d.release)
 			}
 		}})
 		if err != nil {
@@ -75,11 +75,17 @@ func (s *Service) sent(ctx context.Context, d *delivery, r Receipt, err error, s
 	if err != nil {
 		e.Type = EventSendFailed
 		if back := d.refund(); len(back) > 0 && notTaken(err) {
-			s.settled(ctx, e, s.store.GiveAll(context.WithoutCancel(ctx), back))
+			s.giveBack(ctx, e, back)
 		}
 	}
 	s.emit(ctx, e)
 	return err
+}
+
+func (s *Service) giveBack(ctx context.Context, e Event, c []Charge) {
+	ctx, cancel := tidying(ctx)
+	defer cancel()
+	s.settled(ctx, e, s.store.GiveAll(ctx, c))
 }
 
 func (d *delivery) refund() []Charge {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"otp.example/otp"
+	"otp.example/otp/memstore"
 )
 
 var errDisk = errors.New("disk on fire")
@@ -246,6 +247,31 @@ func TestFailedChallengeIsCanceled(t *testing.T) {
 	st, err := w.Status(t.Context(), w.Reference("login", "order"))
 	require.NoError(t, err)
 	require.Equal(t, otp.StatusCanceled, st.Status)
+}
+
+// A store that hangs after a failed send does not hold the caller for ever.
+func TestTidyingUpHasAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *otp.Config) { c.Store = hanging{memstore.New()} })
+		w.box.fail(otp.ErrNotAccepted)
+		begin := time.Now()
+		_, err := w.Request(t.Context(), login(number()))
+		require.ErrorIs(t, seen.err(err), otp.ErrDelivery)
+		require.Equal(t, 10*time.Second, time.Since(begin), "five for giving back, five for the cancellation")
+	})
+}
+
+// hanging answers nothing that follows a failed send.
+type hanging struct{ *memstore.Store }
+
+func (hanging) GiveAll(ctx context.Context, _ []otp.Charge) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (hanging) Cancel(ctx context.Context, _ string, _ time.Time) (otp.Record, bool, error) {
+	<-ctx.Done()
+	return otp.Record{}, false, ctx.Err()
 }
 
 func TestResendFailureKeepsTheChallenge(t *testing.T) {

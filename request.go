@@ -39,7 +39,9 @@ func (s *Service) Request(ctx context.Context, r Request) (Challenge, error) {
 		charges: d.sends, mute: d.p.has(flagDecoy) || out.Refused != nil, release: d.release,
 	})
 	if err != nil && !r.Conceal {
-		if _, _, cancelErr := s.store.Cancel(context.WithoutCancel(ctx), d.record, d.now); cancelErr != nil {
+		tidy, done := tidying(ctx)
+		defer done()
+		if _, _, cancelErr := s.store.Cancel(tidy, d.record, d.now); cancelErr != nil {
 			err = errors.Join(err, s.refuse(ctx, d.event(), storeFault(cancelErr)))
 		}
 		return Challenge{}, err

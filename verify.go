@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// settleTimeout bounds what is tidied up for a caller that has gone.
+// settleTimeout bounds what is tidied up for a caller that may have gone.
 const settleTimeout = 5 * time.Second
+
+// tidying returns a context for what follows an answer that is decided, whatever became of
+// the caller, and however long a store hangs.
+func tidying(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+}
 
 // Verify checks an answer. The error is nil if and only if the code was right,
 // had not been used, and has now been used by this call. Every other error must
@@ -103,7 +109,7 @@ func (s *Service) isSubject(h *handle, subject string) bool {
 func (s *Service) settle(ctx context.Context, h *handle, p *payload, rec *Record, e Event) {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+		ctx, cancel = tidying(ctx)
 		defer cancel()
 	}
 	s.giveTenantGuesses(ctx, e, p)
