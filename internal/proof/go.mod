@@ -10,7 +10,7 @@ require (
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/mod v0.42.0
 	modernc.org/sqlite v1.60.1
-	otp.example/otp v0.0.0-00010101000000-000000000000
+	otp.example/otp v0.1.0
 	pgregory.net/rapid v1.3.0
 )
 

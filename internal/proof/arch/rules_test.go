@@ -79,7 +79,7 @@ var rules = []rule{
 				case p == "net/netip", p == "net/url": // only parse
 					return true
 				case within(p, "net"):
-					return slices.Contains(networked[s.dir()], p)
+					return slices.Contains(networked[s.dir()], p) || within(s.dir(), "sender")
 				}
 				return true
 			})
@@ -94,6 +94,7 @@ var rules = []rule{
 		good: []example{
 			{"otp.go", `package otp; import (_ "net/netip"; _ "os")`},
 			{"otphttp/addr.go", `package otphttp; import _ "net/http"`},
+			{"sender/twilio/twilio.go", `package twilio; import _ "net/http"`},
 			{"otp_test.go", `package otp; import _ "unsafe"`},
 		},
 	},
@@ -245,7 +246,7 @@ var rules = []rule{
 	},
 }
 
-// networked lists the packages that may use a network package, and which.
+// networked lists the packages, beside the senders, that may use a network package, and which.
 var networked = map[string][]string{
 	"otphttp": {"net/http"},
 }

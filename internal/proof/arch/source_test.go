@@ -73,12 +73,14 @@ func repository(t *testing.T) []source {
 
 func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
 
-// isLibrary reports whether a program that uses the library can contain s.
+// notCore are the directories that the core module does not contain: modules of their own.
+var notCore = []string{"examples", "internal/proof", "phone", "qr", "redisstore", "sender/aws", "sender/smtp", "tools"}
+
+// isLibrary reports whether s belongs to the core module, which a program can contain
+// without asking for more.
 func (s source) isLibrary() bool {
-	first, _, _ := strings.Cut(s.path, "/")
 	return !s.isTest() && s.file.Name.Name != "main" &&
-		!strings.HasPrefix(s.path, "internal/proof/") &&
-		!slices.Contains([]string{"examples", "bench", "tools", "scripts"}, first)
+		!slices.ContainsFunc(notCore, func(dir string) bool { return within(s.path, dir) })
 }
 
 // dir is the directory of s, "." for the root package.

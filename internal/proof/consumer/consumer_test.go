@@ -28,6 +28,7 @@ import (
 
 const (
 	root    = "../../.."
+	library = "otp.example/otp"
 	version = "v0.1.0" // all modules are released together
 )
 
@@ -62,7 +63,6 @@ func TestConsumer(t *testing.T) {
 
 	proxy := t.TempDir()
 	released := pack(t, proxy)
-	library := released[0]
 
 	// The modules that the library needs come from where this repository's own
 	// build has them, without a network.
@@ -115,7 +115,14 @@ func pack(t *testing.T, proxy string) []string {
 		f, err := modfile.Parse("go.mod", gomod, nil)
 		require.NoError(t, err)
 		path := f.Module.Mod.Path
-		assert.Empty(t, f.Replace, "%s: a consumer does not see replacements", path)
+		for _, r := range f.Replace { // which a consumer does not see
+			assert.Equal(t, library, r.Old.Path, "%s: replaces what is not released with it", path)
+		}
+		for _, r := range f.Require {
+			if r.Mod.Path == library {
+				assert.Equal(t, version, r.Mod.Version, "%s: all modules are released together", path)
+			}
+		}
 		assert.Empty(t, f.Tool, "%s: a consumer would get the tools' requirements", path)
 		paths = append(paths, path)
 
@@ -143,7 +150,7 @@ func releasedModules(t *testing.T) []string {
 	for _, f := range gitFiles(t, ".") {
 		dir := filepath.Dir(f)
 		first, _, _ := strings.Cut(f, "/")
-		if filepath.Base(f) == "go.mod" && !slices.Contains([]string{"internal", "tools", "bench"}, first) && !strings.Contains(f, "testdata/") {
+		if filepath.Base(f) == "go.mod" && !slices.Contains([]string{"internal", "tools", "examples"}, first) && !strings.Contains(f, "testdata/") {
 			dirs = append(dirs, dir)
 		}
 	}

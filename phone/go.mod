@@ -1,0 +1,4 @@
+module otp.example/otp/phone
+
+go 1.26.0
+

@@ -1,0 +1,2 @@
+// Package qr draws QR codes of key URIs.
+package qr

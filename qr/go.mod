@@ -1,0 +1,4 @@
+module otp.example/otp/qr
+
+go 1.26.0
+

@@ -1,0 +1,4 @@
+module otp.example/otp/redisstore
+
+go 1.26.0
+

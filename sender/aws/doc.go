@@ -1,0 +1,2 @@
+// Package aws sends codes with the services of AWS.
+package aws

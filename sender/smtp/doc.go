@@ -1,0 +1,2 @@
+// Package smtp sends codes by e-mail.
+package smtp
