@@ -3,6 +3,8 @@ package otp
 import (
 	"strings"
 	"unicode"
+
+	"otp.example/otp/internal/hide"
 )
 
 const (
@@ -27,7 +29,7 @@ func clean(s string, m Message) string {
 	var b strings.Builder
 	for i := 0; i < end && b.Len() < maxCleanText; {
 		if after := spelled(s, i, secrets); after > i {
-			b.WriteString(redacted)
+			b.WriteString(hide.Redacted)
 			i = after
 			continue
 		}

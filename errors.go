@@ -36,7 +36,9 @@ var (
 	ErrNotAccepted    = errors.New("otp: message not accepted")              // for senders: certainly not taken; any other error is unknown and keeps the limit
 	ErrRefused        = errors.New("otp: refused")                           // a Guard or a preset said no
 	ErrInvalidRequest = errors.New("otp: invalid request")                   // the text names the field
+	ErrProofRequired  = errors.New("otp: a fresh proof is required")         // of the same subject, at most 10 minutes old
 	errTampered       = errors.New("otp: record does not match its payload") // a fault, so it denies
+	errNoKey          = errors.New("otp: the key of the credentials is retired")
 )
 
 // A MismatchError is a wrong code that was counted. It wraps [ErrMismatch].
@@ -104,6 +106,8 @@ func reason(err error) string {
 		return "refused"
 	case errors.Is(err, ErrInvalidRequest):
 		return "invalid_request"
+	case errors.Is(err, ErrProofRequired):
+		return "proof_required"
 	default:
 		return "fault"
 	}

@@ -24,23 +24,32 @@ const (
 	EventCanceled   EventType = "canceled"    // a challenge was ended
 	EventRedeemed   EventType = "redeemed"    // a token was used up
 	EventFault      EventType = "fault"       // a store, policy source or hook failed
+
+	EventReplayed    EventType = "replayed"     // a code of a credential was right, but had been used
+	EventEnrolled    EventType = "enrolled"     // a credential was confirmed or a set of recovery codes made: tell the owner
+	EventRevoked     EventType = "revoked"      // a credential was taken away: tell the owner
+	EventResynced    EventType = "resynced"     // the counter or clock of a token was found again
+	EventDisabled    EventType = "disabled"     // too many guesses at a factor, which is disabled now: tell the owner
+	EventRecoveryLow EventType = "recovery_low" // two recovery codes are left, or fewer
 )
 
 // An Event is one audit fact. It never holds a code, a handle or a full
 // recipient, and is safe to log.
 type Event struct {
-	Type      EventType
-	Time      time.Time // UTC
-	Tenant    string
-	Challenge string // stable pseudonym of the handle, useless as a handle
-	Subject   string // pseudonym; see Service.SubjectPseudonym
-	MaskedTo  string
-	Channel   Channel
-	Usage     Usage
-	Receipt   Receipt
-	Reason    string // one word, for what is not plain from Type
-	Err       error  // without codes, handles and recipients
-	Took      time.Duration
+	Type       EventType
+	Time       time.Time // UTC
+	Tenant     string
+	Challenge  string // stable pseudonym of the handle, useless as a handle
+	Subject    string // pseudonym; see Service.SubjectPseudonym
+	Factor     Factor // of a credential; empty for what was sent
+	Credential string // its ID
+	MaskedTo   string
+	Channel    Channel
+	Usage      Usage
+	Receipt    Receipt
+	Reason     string // one word, for what is not plain from Type
+	Err        error  // without codes, handles and recipients
+	Took       time.Duration
 }
 
 // LogEvents returns an OnEvent that writes to l: faults as errors, what was refused
@@ -51,13 +60,13 @@ func LogEvents(l *slog.Logger) func(context.Context, Event) {
 		switch e.Type {
 		case EventFault:
 			level = slog.LevelError
-		case EventSendFailed, EventRejected, EventLimited, EventRefused, EventThreshold:
+		case EventSendFailed, EventRejected, EventLimited, EventRefused, EventThreshold, EventReplayed, EventDisabled, EventRecoveryLow:
 			level = slog.LevelWarn
 		}
 		if !l.Enabled(ctx, level) {
 			return
 		}
-		attrs := make([]slog.Attr, 0, 12)
+		attrs := make([]slog.Attr, 0, 14)
 		add := func(key, value string) {
 			if value != "" {
 				attrs = append(attrs, slog.String(key, printable(value)))
@@ -68,6 +77,8 @@ func LogEvents(l *slog.Logger) func(context.Context, Event) {
 		add("tenant", e.Tenant)
 		add("challenge", e.Challenge)
 		add("subject", e.Subject)
+		add("factor", string(e.Factor))
+		add("credential", e.Credential)
 		add("to", e.MaskedTo)
 		add("channel", string(e.Channel))
 		add("usage", string(e.Usage))

@@ -62,11 +62,12 @@ type keys struct {
 
 // A keySet holds what is derived from one key that rotates.
 type keySet struct {
-	id      string
-	code    *mac
-	handle  cipher.AEAD
-	payload cipher.AEAD
-	token   cipher.AEAD
+	id         string
+	code       *mac
+	handle     cipher.AEAD
+	payload    cipher.AEAD
+	token      cipher.AEAD
+	credential cipher.AEAD
 }
 
 // An indexSet holds what is derived from the index key.
@@ -83,6 +84,7 @@ const (
 	labelHandle      = "otp/v1/handle"
 	labelPayload     = "otp/v1/payload"
 	labelToken       = "otp/v1/token"
+	labelCredential  = "otp/v1/credential"
 	labelPseudonym   = "otp/v1/pseudonym"
 	labelIdempotency = "otp/v1/idempotency"
 	labelReference   = "otp/v1/reference"
@@ -278,11 +280,12 @@ func weakKey(b []byte) bool {
 
 func newKeySet(k Key) *keySet {
 	return &keySet{
-		id:      k.ID,
-		code:    newMAC(k.Secret, labelCode),
-		handle:  newAEAD(k.Secret, labelHandle),
-		payload: newAEAD(k.Secret, labelPayload),
-		token:   newAEAD(k.Secret, labelToken),
+		id:         k.ID,
+		code:       newMAC(k.Secret, labelCode),
+		handle:     newAEAD(k.Secret, labelHandle),
+		payload:    newAEAD(k.Secret, labelPayload),
+		token:      newAEAD(k.Secret, labelToken),
+		credential: newAEAD(k.Secret, labelCredential),
 	}
 }
 

@@ -36,6 +36,8 @@ const (
 	meterShare   = 'h' // of one client in the sends to one recipient
 	meterNotice  = 'n' // that the owner was told
 	meterTenant  = 't'
+
+	meterCredentials = 'c' // no meter, but keys of the same kind
 )
 
 var noticeLimit = []Limit{{N: 1, Per: day}}

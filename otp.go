@@ -109,11 +109,12 @@ type Resend struct {
 // An Answer is what a person returned. It prints as [redacted].
 type Answer struct {
 	hidden
-	ID      string // handle from Challenge.ID, or a credential's ID for TOTP and HOTP
+	ID      string // handle from Challenge.ID; for credentials Credential.ID, or empty for any of the subject's
 	Subject string // for credentials: whose; for challenges optional, and then it must match
 	Code    string // as typed; spaces, hyphens and, for letter codes, case are ignored
 	Usage   Usage  // what the caller is about to allow
-	Binding string
+	Binding string // for challenges alone: no code of a credential confirms a transaction
+	After   Proof  // for credentials that are a second factor: what another factor of the subject has just proved
 }
 
 // A Challenge describes one issued verification. It holds no secret but ID, and prints
@@ -411,7 +412,7 @@ func (s *Service) refuse(ctx context.Context, e Event, err error) error {
 		e.Type = EventRejected
 	case errors.Is(err, ErrRateLimited):
 		e.Type = EventLimited
-	case errors.Is(err, ErrInvalidRequest), errors.Is(err, ErrRefused):
+	case errors.Is(err, ErrInvalidRequest), errors.Is(err, ErrRefused), errors.Is(err, ErrProofRequired):
 		e.Type = EventRefused
 	default:
 		e.Type = EventFault

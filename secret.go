@@ -1,25 +1,9 @@
 package otp
 
-import (
-	"fmt"
-	"io"
-)
+import "otp.example/otp/internal/hide"
 
-const redacted = "[redacted]"
-
-// hidden makes the struct that embeds it print and encode as [redacted]: what
-// holds a code, a handle or a recipient must survive a careless log line. The verbs %p and
-// %w, which are mistakes that go vet finds, are beyond it: fmt asks no method there.
-type hidden struct{}
-
-// Format implements [fmt.Formatter].
-func (hidden) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
-
-// MarshalText makes encoding/json, encoding/xml, log/slog and others redact, too.
-func (hidden) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalBinary does the same for encoding/gob.
-func (hidden) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+// hidden makes the struct that embeds it print and encode as [redacted].
+type hidden = hide.Hidden
 
 // A Secret prints as [redacted] in every format, log and encoding. The zero Secret
 // is empty. Secrets cannot be compared with ==, which would tell by its time.

@@ -39,13 +39,14 @@ func holders(t *testing.T) map[string]any {
 	route := otp.Route{Channel: canary, To: canary}
 	content := otp.Content{Subject: canary, Text: canary, HTML: canary}
 	return map[string]any{
-		"Secret":  secret,
-		"Key":     otp.Key{ID: canary, Secret: []byte(canary)},
-		"Route":   route,
-		"Resend":  otp.Resend{ID: canary, Channel: canary, Client: netip.MustParseAddr("192.0.2.1")},
-		"Answer":  otp.Answer{ID: canary, Subject: canary, Code: canary, Usage: canary, Binding: canary},
-		"Content": content,
-		"Proof":   otp.NewProof(canary, canary, canary, canary, []byte(canary)),
+		"Secret":     secret,
+		"Key":        otp.Key{ID: canary, Secret: []byte(canary)},
+		"Route":      route,
+		"Resend":     otp.Resend{ID: canary, Channel: canary, Client: netip.MustParseAddr("192.0.2.1")},
+		"Answer":     otp.Answer{ID: canary, Subject: canary, Code: canary, Usage: canary, Binding: canary, After: otp.NewProof(canary, canary, canary, canary, []byte(canary))},
+		"Enrollment": otp.Enrollment{ID: canary, URI: secret, Key: secret},
+		"Content":    content,
+		"Proof":      otp.NewProof(canary, canary, canary, canary, []byte(canary)),
 		"Message": otp.Message{
 			Key: canary, Channel: canary, Usage: canary, To: canary, Code: secret, Tenant: canary, Binding: canary, Locale: canary, Content: content,
 		},
@@ -76,6 +77,7 @@ var unhidden = map[string]string{
 	"Refusal":        "a scope and a time",
 	"Decision":       "a yes or no and a time",
 	"Event":          "safe to log; see Event",
+	"Credential":     "a name and times, without the subject",
 	"Receipt":        "what a provider calls a message",
 	"MismatchError":  "a number",
 	"RateLimitError": "a scope and a time",

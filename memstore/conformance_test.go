@@ -21,6 +21,10 @@ func TestConformance(t *testing.T) {
 		t.Parallel()
 		storetest.RunCounter(t, func(testing.TB) otp.CounterStore { return memstore.New() })
 	})
+	t.Run("Credential", func(t *testing.T) {
+		t.Parallel()
+		storetest.RunCredential(t, func(testing.TB) otp.CredentialStore { return memstore.New() })
+	})
 	t.Run("Charging", func(t *testing.T) {
 		t.Parallel()
 		storetest.RunCharging(t, func(testing.TB) otp.ChargingStore { return memstore.New() })

@@ -81,8 +81,11 @@ func (s *shard) forget(at int64, max int) (seen, forgotten int) {
 // expires computes when an entry expires.
 func (s *shard) expires(i uint32) int64 {
 	v := s.value(i)
-	if s.at(i).data[atKind] == kindMeter {
+	switch s.at(i).data[atKind] {
+	case kindMeter:
 		return otp.Meter(v).Expires().UnixMicro()
+	case kindCredentials:
+		return decodeUntil(v)
 	}
 	return decodeRecord("", v).ExpiresAt.UnixMicro()
 }

@@ -88,9 +88,10 @@ type Store struct {
 }
 
 var (
-	_ otp.ChargingStore = (*Store)(nil)
-	_ otp.CounterStore  = (*Store)(nil)
-	_ otp.Pruner        = (*Store)(nil)
+	_ otp.ChargingStore   = (*Store)(nil)
+	_ otp.CounterStore    = (*Store)(nil)
+	_ otp.CredentialStore = (*Store)(nil)
+	_ otp.Pruner          = (*Store)(nil)
 )
 
 // New returns an empty Store with the default [Bounds].

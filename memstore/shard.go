@@ -20,6 +20,7 @@ const (
 	kindRecord kind = 1 + iota
 	kindMeter
 	kindCounter
+	kindCredentials
 )
 
 // An entry begins with its kind, the length of its key and how many bytes of its

@@ -6,8 +6,8 @@
 //		storetest.RunLimiter(t, func(t testing.TB) otp.Limiter { return open(t) })
 //	}
 //
-// A store that can do more has more to prove: [RunCounter], [RunCharging] and
-// [RunPruner] are about the interfaces of the same names. Run the tests with -race, and
+// A store that can do more has more to prove: [RunCounter], [RunCredential],
+// [RunCharging] and [RunPruner] are about the interfaces of the same names. Run the tests with -race, and
 // against the real server with the settings of production.
 //
 // # What a store has to bring

@@ -42,6 +42,10 @@ func TestMutants(t *testing.T) {
 		t.Parallel()
 		testMutants(t, counterCases, counterMutants, newStore[otp.CounterStore], func() otp.CounterStore { return struct{ otp.CounterStore }{newReference()} })
 	})
+	t.Run("RunCredential", func(t *testing.T) {
+		t.Parallel()
+		testMutants(t, credentialCases, credentialMutants, newStore[otp.CredentialStore], func() otp.CredentialStore { return struct{ otp.CredentialStore }{newReference()} })
+	})
 	t.Run("RunCharging", func(t *testing.T) {
 		t.Parallel()
 		testMutants(t, chargingCases, chargingMutants, newStore[otp.ChargingStore], func() otp.ChargingStore { return struct{ otp.ChargingStore }{newReference()} })

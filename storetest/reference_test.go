@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,17 +18,25 @@ type reference struct {
 	records  map[string]otp.Record
 	meters   map[string]otp.Meter
 	counters map[string]uint64
+	books    map[string]book
+}
+
+// A book is a value of credentials.
+type book struct {
+	value []byte
+	until time.Time
 }
 
 func newReference() *reference {
-	return &reference{records: map[string]otp.Record{}, meters: map[string]otp.Meter{}, counters: map[string]uint64{}}
+	return &reference{records: map[string]otp.Record{}, meters: map[string]otp.Meter{}, counters: map[string]uint64{}, books: map[string]book{}}
 }
 
 var (
-	_ otp.ChargingStore = (*reference)(nil)
-	_ otp.CounterStore  = (*reference)(nil)
-	_ PruningStore      = (*reference)(nil)
-	_ Reopener          = (*reference)(nil)
+	_ otp.ChargingStore   = (*reference)(nil)
+	_ otp.CounterStore    = (*reference)(nil)
+	_ otp.CredentialStore = (*reference)(nil)
+	_ PruningStore        = (*reference)(nil)
+	_ Reopener            = (*reference)(nil)
 )
 
 func (s *reference) Reopen() (any, error) { return s.reopened(), nil }
@@ -34,7 +44,7 @@ func (s *reference) Reopen() (any, error) { return s.reopened(), nil }
 func (s *reference) reopened() *reference {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &reference{records: maps.Clone(s.records), meters: maps.Clone(s.meters), counters: maps.Clone(s.counters)}
+	return &reference{records: maps.Clone(s.records), meters: maps.Clone(s.meters), counters: maps.Clone(s.counters), books: maps.Clone(s.books)}
 }
 
 func (s *reference) Get(ctx context.Context, id string) (otp.Record, error) {
@@ -140,7 +150,51 @@ func (s *reference) Prune(ctx context.Context, before time.Time, limit int) (int
 			n++
 		}
 	}
+	for key, b := range s.books {
+		if n < limit && !b.until.IsZero() && b.until.Before(before) {
+			delete(s.books, key)
+			n++
+		}
+	}
 	return n, ctx.Err()
+}
+
+func (s *reference) LoadCredentials(ctx context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.books[key].value), ctx.Err()
+}
+
+func (s *reference) SwapCredentials(ctx context.Context, key string, old, value []byte, until time.Time) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !bytes.Equal(s.books[key].value, old) {
+		return false, nil
+	}
+	s.books[key] = book{bytes.Clone(value), until}
+	if len(value) == 0 {
+		delete(s.books, key)
+	}
+	return true, nil
+}
+
+// ListCredentials goes on after the cursor, which is a key.
+func (s *reference) ListCredentials(ctx context.Context, cursor string, limit int) (keys []string, next string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(s.books)) {
+		if key > cursor {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) > limit {
+		keys = keys[:limit]
+		next = keys[limit-1]
+	}
+	return keys, next, ctx.Err()
 }
 
 func (s *reference) PutCharged(ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {

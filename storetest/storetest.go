@@ -71,6 +71,13 @@ func RunPruner(t *testing.T, newStore func(t testing.TB) PruningStore) {
 	run(t, "Pruner", prunerCases, newStore)
 }
 
+// RunCredential tests the clauses of [otp.CredentialStore]. In a shared database it walks
+// over all credentials.
+func RunCredential(t *testing.T, newStore func(t testing.TB) otp.CredentialStore) {
+	t.Helper()
+	run(t, "Credential", credentialCases, newStore)
+}
+
 // A clause is one sentence of a contract, and what finds a store S that breaks it.
 type clause[S any] struct {
 	name  string

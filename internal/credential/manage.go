@@ -1,0 +1,204 @@
+package credential
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"otp.example/otp"
+)
+
+// Begin keeps c as pending and returns its ID. Whoever has a credential already needs a
+// proof to add one, and whoever begins again gives up what was pending.
+func (k *Keeper) Begin(ctx context.Context, subject string, proof otp.Proof, c Credential) (string, error) {
+	err := k.checkName(c.Name)
+	if err == nil {
+		err = k.change(ctx, subject, func(b *book, now time.Time) error {
+			b.Credentials = slices.DeleteFunc(b.Credentials, func(c Credential) bool { return !c.Pending.IsZero() })
+			if len(b.Credentials) > 0 && !core.Fresh(k.svc, proof, subject) {
+				return otp.ErrProofRequired
+			}
+			c.ID, c.Created, c.Pending = newID(), now, now.Add(pendingFor)
+			return b.add(c)
+		})
+	}
+	if err != nil {
+		return "", core.Refuse(ctx, k.svc, k.event(subject), err)
+	}
+	return c.ID, nil
+}
+
+// Confirm makes a pending credential active with a code of it, and uses that up.
+func (k *Keeper) Confirm(ctx context.Context, subject, id string, code Code) error {
+	return k.done(ctx, otp.EventEnrolled, subject, id, k.change(ctx, subject, func(b *book, now time.Time) error {
+		c := b.find(id)
+		switch {
+		case c == nil:
+			return otp.ErrExpired // or never begun, or confirmed
+		case c.Pending.IsZero():
+			return otp.ErrAlreadyVerified
+		case code.Malformed || !code.Fits(c):
+			return otp.ErrMismatch
+		}
+		burn, err := code.Match(c, now)
+		if err != nil {
+			return err
+		}
+		if burn == nil || !burn(c) {
+			return otp.ErrMismatch
+		}
+		c.Pending = time.Time{}
+		k.enable(b, id, now)
+		return nil
+	}))
+}
+
+// enable ends the streak for a credential that is new. Those that it had disabled are
+// gone with it: they would have to be enrolled anew, too.
+func (k *Keeper) enable(b *book, id string, now time.Time) {
+	b.Credentials = slices.DeleteFunc(b.Credentials, func(c Credential) bool {
+		return c.ID != id && c.Pending.IsZero() && k.disabled(b, &c)
+	})
+	b.clearStreak(now)
+}
+
+// Import keeps c as active: of somebody who has been using it elsewhere.
+func (k *Keeper) Import(ctx context.Context, subject string, c Credential) (string, error) {
+	err := k.checkName(c.Name)
+	if err == nil {
+		err = k.change(ctx, subject, func(b *book, now time.Time) error {
+			c.ID, c.Created, c.Pending = newID(), now, time.Time{}
+			return b.add(c)
+		})
+	}
+	return c.ID, k.done(ctx, otp.EventEnrolled, subject, c.ID, err)
+}
+
+// Replace puts c in the place of all credentials of a subject, in one step.
+func (k *Keeper) Replace(ctx context.Context, subject string, proof otp.Proof, c Credential) error {
+	c.ID = newID()
+	return k.done(ctx, otp.EventEnrolled, subject, c.ID, k.change(ctx, subject, func(b *book, now time.Time) error {
+		if len(b.Credentials) > 0 && !core.Fresh(k.svc, proof, subject) {
+			return otp.ErrProofRequired
+		}
+		c.Created = now
+		b.Credentials = []Credential{c}
+		b.clearStreak(now)
+		return nil
+	}))
+}
+
+// Resync accepts two codes in a row, far from where the next one is expected. It needs the
+// proof of another factor, since they may have been seen long ago.
+func (k *Keeper) Resync(ctx context.Context, subject, id string, proof otp.Proof, codes Code) error {
+	e := k.event(subject)
+	if !k.fresh(proof, subject) {
+		return core.Refuse(ctx, k.svc, e, otp.ErrProofRequired)
+	}
+	_, err := k.accept(ctx, subject, id, codes, otp.EventResynced, e)
+	return err
+}
+
+// List describes the credentials of a subject, oldest first.
+func (k *Keeper) List(ctx context.Context, subject string) ([]otp.Credential, error) {
+	b, err := k.load(ctx, subject)
+	if err != nil {
+		return nil, core.Refuse(ctx, k.svc, k.event(subject), err)
+	}
+	now := core.Now(k.svc)
+	var list []otp.Credential
+	for i := range b.Credentials {
+		c := &b.Credentials[i]
+		if !c.Pending.IsZero() && !now.Before(c.Pending) {
+			continue
+		}
+		list = append(list, otp.Credential{
+			ID: c.ID, Factor: k.factor, Name: c.Name, CreatedAt: c.Created, UsedAt: c.Used,
+			Pending: !c.Pending.IsZero(), Disabled: c.Pending.IsZero() && k.disabled(b, c),
+		})
+	}
+	return list, nil
+}
+
+// Remaining returns how many recovery codes a subject has.
+func (k *Keeper) Remaining(ctx context.Context, subject string) (int, error) {
+	b, err := k.load(ctx, subject)
+	if err != nil {
+		return 0, core.Refuse(ctx, k.svc, k.event(subject), err)
+	}
+	n := 0
+	for i := range b.Credentials {
+		n += len(b.Credentials[i].Codes)
+	}
+	return n, nil
+}
+
+// Rename gives a credential another name.
+func (k *Keeper) Rename(ctx context.Context, subject, id, name string) error {
+	err := k.checkName(name)
+	if err == nil {
+		err = k.change(ctx, subject, func(b *book, _ time.Time) error {
+			c := b.find(id)
+			if c == nil {
+				return otp.ErrNotFound
+			}
+			c.Name = name
+			return nil
+		})
+	}
+	if err != nil {
+		return core.Refuse(ctx, k.svc, k.event(subject), err)
+	}
+	return nil
+}
+
+// Revoke takes a credential away. The guesses at it stay charged.
+func (k *Keeper) Revoke(ctx context.Context, subject, id string, proof otp.Proof) error {
+	return k.done(ctx, otp.EventRevoked, subject, id, k.change(ctx, subject, func(b *book, _ time.Time) error {
+		c := b.find(id)
+		switch {
+		case c == nil:
+			return otp.ErrNotFound
+		case c.Pending.IsZero() && !core.Fresh(k.svc, proof, subject):
+			return otp.ErrProofRequired
+		}
+		b.Credentials = slices.DeleteFunc(b.Credentials, func(c Credential) bool { return c.ID == id })
+		return nil
+	}))
+}
+
+// RevokeAll takes all credentials of a subject away, and forgets the guesses at them.
+func (k *Keeper) RevokeAll(ctx context.Context, subject string) error {
+	return k.done(ctx, otp.EventRevoked, subject, "", k.change(ctx, subject, func(b *book, _ time.Time) error {
+		b.Credentials, b.Guesses = nil, nil
+		return nil
+	}))
+}
+
+// done tells what became of a change.
+func (k *Keeper) done(ctx context.Context, t otp.EventType, subject, id string, err error) error {
+	e := k.event(subject)
+	e.Credential = id
+	if err != nil {
+		return core.Refuse(ctx, k.svc, e, err)
+	}
+	e.Type = t
+	core.Emit(ctx, k.svc, e)
+	return nil
+}
+
+func (k *Keeper) checkName(name string) error {
+	if problem := core.CheckText(name, maxName); problem != "" {
+		return core.Invalid("Name", problem)
+	}
+	return nil
+}
+
+// add adds a credential, if there is room for one.
+func (b *book) add(c Credential) error {
+	if len(b.Credentials) >= maxActive {
+		return core.Invalid("Subject", "has 8 credentials of the factor")
+	}
+	b.Credentials = append(b.Credentials, c)
+	return nil
+}

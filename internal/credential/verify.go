@@ -1,0 +1,222 @@
+package credential
+
+import (
+	"context"
+	"time"
+
+	"otp.example/otp"
+)
+
+// A Code is one submitted code, as it is tried against credentials.
+type Code struct {
+	// Malformed is set if the code cannot be one of any credential. No store is asked.
+	Malformed bool
+
+	// Fits reports whether the code can be one of c's at all. What cannot is no guess.
+	Fits func(c *Credential) bool
+
+	// Match returns what uses the code up in c, or nil if it is not one of c's. That, in
+	// turn, reports false if the code was used up before. An error is a fault.
+	Match func(c *Credential, now time.Time) (burn func(*Credential) bool, err error)
+}
+
+// Verify accepts a code, and proves that its subject has the credential.
+func (k *Keeper) Verify(ctx context.Context, a otp.Answer, code Code) (otp.Proof, error) {
+	e := k.event(a.Subject)
+	var err error
+	switch {
+	case !core.IsUsage(a.Usage):
+		err = core.Invalid("Usage", "is not 1 to 32 lower-case letters, digits, '.', '-' and '_'")
+	case a.Binding != "":
+		err = core.Invalid("Binding", "cannot be confirmed by a credential")
+	case k.second && !k.fresh(a.After, a.Subject):
+		err = otp.ErrProofRequired
+	}
+	if err != nil {
+		return otp.Proof{}, core.Refuse(ctx, k.svc, e, err)
+	}
+	e.Usage = a.Usage
+	at, err := k.accept(ctx, a.Subject, a.ID, code, otp.EventVerified, e)
+	if err != nil {
+		return otp.Proof{}, err
+	}
+	return core.Proof(k.svc, k.factor, &a, at), nil
+}
+
+// fresh reports whether another factor of the subject has just been proved.
+func (k *Keeper) fresh(p otp.Proof, subject string) bool {
+	return core.Fresh(k.svc, p, subject) && p.Factor() != k.factor
+}
+
+// accept charges a guess, compares, uses the code up, and tells what became of it. It is the
+// one path on which a code is accepted: the guess is stored before anything is compared,
+// and the code is used up in the step that ends the streak, or it is not accepted.
+func (k *Keeper) accept(ctx context.Context, subject, id string, code Code, t otp.EventType, e otp.Event) (at time.Time, err error) {
+	var g guess
+	if err = otp.ErrMismatch; !code.Malformed {
+		g, err = k.charge(ctx, subject, id, code)
+	}
+	if err == nil {
+		err = k.compare(ctx, subject, code, g, &e)
+	}
+	switch {
+	case err == nil:
+		e.Type = t
+	case e.Type == otp.EventReplayed:
+		e.Err = err
+	default:
+		return at, core.Refuse(ctx, k.svc, e, err)
+	}
+	core.Emit(ctx, k.svc, e)
+	return g.at, err
+}
+
+// A guess is one that has been charged.
+type guess struct {
+	book  *book
+	tried []string // credentials
+	cost  int64
+	at    time.Time
+}
+
+func (k *Keeper) charge(ctx context.Context, subject, id string, code Code) (g guess, err error) {
+	for range maxSwaps {
+		if g.book, err = k.load(ctx, subject); err != nil {
+			return g, err
+		}
+		g.at = core.Now(k.svc)
+		var found bool
+		if g.tried, g.cost, found = k.choose(g.book, id, code); len(g.tried) == 0 {
+			return g, k.none(ctx, g.book, found)
+		}
+		guesses, d := g.book.Guesses.Take(g.cost, k.limits, g.at)
+		if !d.OK && d.RetryAfter == 0 {
+			return g, otp.ErrAttemptsExceeded
+		}
+		if !d.OK {
+			return g, &otp.RateLimitError{Scope: "guesses", RetryAfter: d.RetryAfter}
+		}
+		g.book.Guesses = guesses
+		charged, err := k.swap(ctx, g.book)
+		if charged || err != nil {
+			return g, err // after an error it may have been charged, so it is spent
+		}
+	}
+	return g, errContended
+}
+
+// choose returns which credentials a code is tried against, and what that costs together:
+// it may hit any of them.
+func (k *Keeper) choose(b *book, id string, code Code) (tried []string, cost int64, found bool) {
+	for i := range b.Credentials {
+		c := &b.Credentials[i]
+		if !c.Pending.IsZero() || id != "" && id != c.ID {
+			continue
+		}
+		found = true
+		if code.Fits(c) {
+			tried = append(tried, c.ID)
+			cost += k.mass(c)
+		}
+	}
+	return tried, cost, found
+}
+
+// none answers where there is nothing to try. It costs the same store calls as a wrong
+// code: the swap is one that is never made, since no value is so short.
+func (k *Keeper) none(ctx context.Context, b *book, found bool) error {
+	b.old = []byte{0}
+	if _, err := k.swap(ctx, b); err != nil {
+		return err
+	}
+	if found {
+		return otp.ErrMismatch
+	}
+	return otp.ErrNotFound
+}
+
+func (k *Keeper) compare(ctx context.Context, subject string, code Code, g guess, e *otp.Event) error {
+	var burn func(*Credential) bool
+	replayed := false
+	for _, id := range g.tried { // all of them, whichever one is hit
+		c := *g.book.find(id)
+		match, err := code.Match(&c, g.at)
+		switch {
+		case err != nil:
+			return err
+		case match == nil:
+		case match(&c):
+			e.Credential, burn = id, match
+		case burn == nil:
+			e.Credential, replayed = id, true
+		}
+	}
+	switch {
+	case burn != nil:
+		return k.burn(ctx, subject, g, burn, e)
+	case replayed:
+		e.Type = otp.EventReplayed
+		return otp.ErrAlreadyVerified
+	}
+	k.tell(ctx, g, *e)
+	return otp.ErrMismatch
+}
+
+// burn uses a code up, and gives the guess back that it turned out not to be.
+func (k *Keeper) burn(ctx context.Context, subject string, g guess, burn func(*Credential) bool, e *otp.Event) error {
+	b := g.book
+	for range maxSwaps {
+		c := b.find(e.Credential)
+		switch {
+		case c == nil || !c.Pending.IsZero():
+			return otp.ErrNotFound // taken away meanwhile
+		case !burn(c):
+			e.Type = otp.EventReplayed
+			return otp.ErrAlreadyVerified
+		}
+		c.Used = g.at
+		b.Guesses = b.Guesses.Give(g.cost, core.GuessWindows(k.svc), g.at)
+		b.clearStreak(g.at)
+		left := len(c.Codes)
+		applied, err := k.swap(ctx, b)
+		if err != nil {
+			return err // it may have been used up, so it is
+		}
+		if applied {
+			if k.factor == otp.FactorRecovery && left <= lowCodes {
+				low := *e
+				low.Type = otp.EventRecoveryLow
+				core.Emit(ctx, k.svc, low)
+			}
+			return nil
+		}
+		if b, err = k.load(ctx, subject); err != nil {
+			return err
+		}
+	}
+	return errContended
+}
+
+// lowCodes is how many recovery codes are few.
+const lowCodes = 2
+
+// tell says once that a limit is reached: by the guess that was the last to fit.
+func (k *Keeper) tell(ctx context.Context, g guess, e otp.Event) {
+	_, d := g.book.Guesses.Take(g.cost, k.limits, g.at)
+	switch {
+	case d.OK:
+		return
+	case d.RetryAfter > 0:
+		e.Type = otp.EventThreshold
+	default:
+		e.Type = otp.EventDisabled
+	}
+	if len(g.tried) == 1 {
+		e.Credential = g.tried[0]
+	}
+	core.Emit(ctx, k.svc, e)
+}
+
+func (k *Keeper) event(subject string) otp.Event {
+	return otp.Event{Factor: k.factor, Subject: k.svc.SubjectPseudonym(subject)}
+}
