@@ -41,7 +41,8 @@ type Config struct {
 	// Generator makes codes. Nil means the uniform one.
 	Generator Generator
 
-	// Render turns a message into text. Nil means DefaultRender.
+	// Render turns a message into text. Nil means DefaultRender. Package message has
+	// templates in several languages.
 	Render func(context.Context, Message) (Content, error)
 
 	// Normalize turns what a person typed into what a channel can send to: a national

@@ -153,7 +153,9 @@ type Store interface {
 	Cancel(ctx context.Context, id string, now time.Time) (rec Record, applied bool, err error)
 }
 
-// A CounterStore remembers the highest HOTP counter or TOTP time step used.
+// A CounterStore remembers the highest HOTP counter or TOTP time step used, for programs
+// that keep seeds of their own. The verifiers of this module do not use it: they keep
+// counters with the seeds, in a [CredentialStore].
 //
 // Clauses: AdvanceIsMonotone (of concurrent calls with the same counter exactly one
 // is applied, and none with a lower one after it), BytewiseKeys, Durable,

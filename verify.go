@@ -84,11 +84,16 @@ func (s *Service) verify(ctx context.Context, a *Answer) (Proof, Event, error) {
 	}
 	e.Channel, e.MaskedTo = p.routes[route].Channel, mask(p.routes[route].Channel, p.routes[route].To)
 	s.settle(ctx, h, &p, &rec, e)
+	return s.proved(h, &p, p.routes[route], now), e, nil
+}
+
+// proved makes the proof of a challenge whose code came back from a route.
+func (s *Service) proved(h *handle, p *payload, route Route, now time.Time) Proof {
 	return Proof{p: &proof{
 		id: proofID(s.tenant, h.nonce[:], p.created), tenant: s.tenant, usage: p.usage, factor: FactorDelivered,
-		channel: p.routes[route].Channel, recipient: p.routes[route].To, subject: p.subject,
+		channel: route.Channel, recipient: route.To, subject: p.subject,
 		binding: p.binding, extra: p.extra, at: now,
-	}}, e, nil
+	}}
 }
 
 // isSubject reports whether subject is the one of the handle, if it is given.

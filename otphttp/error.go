@@ -13,6 +13,7 @@ import (
 //
 //	400 invalid request    otp.ErrInvalidRequest, otp.ErrRefused
 //	401 rejected           otp.ErrRejected
+//	403 proof required     otp.ErrProofRequired
 //	429 too many requests  otp.ErrRateLimited, with Retry-After if waiting helps
 //	500 internal error     everything else, delivery that failed included
 //
@@ -33,6 +34,8 @@ func Error(w http.ResponseWriter, err error) {
 		// RFC 9110 section 11.6.1 asks for a challenge, and some clients report a 401
 		// without one as a broken connection. Browsers do nothing about this scheme.
 		h.Set("WWW-Authenticate", "OTP")
+	case errors.Is(err, otp.ErrProofRequired):
+		status, body = http.StatusForbidden, "proof required"
 	case errors.Is(err, otp.ErrRateLimited):
 		status, body = http.StatusTooManyRequests, "too many requests"
 		var limited *otp.RateLimitError

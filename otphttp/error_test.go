@@ -66,6 +66,7 @@ func TestError(t *testing.T) {
 
 		{"invalid", fmt.Errorf("%w: To is empty", otp.ErrInvalidRequest), 400, "invalid request\n", plain()},
 		{"refused", fmt.Errorf("%w: numbers of +882 belong to no country", otp.ErrRefused), 400, "invalid request\n", plain()},
+		{"proof", otp.ErrProofRequired, 403, "proof required\n", plain()},
 
 		{"delivery", &otp.DeliveryError{Errs: []error{foreign}}, 500, "internal error\n", plain()},
 		{"unreachable", &otp.DeliveryError{Errs: []error{otp.ErrUndeliverable}}, 500, "internal error\n", plain()},

@@ -266,9 +266,13 @@ var clockReaders = map[string]bool{
 	"config.go: Config.withDefaults": true,
 	// How long a provider is tried and left alone is real time. No code's validity
 	// hangs on it.
-	"queue.go: Queue.put":     true,
-	"queue.go: Queue.deliver": true,
-	"queue.go: Breaker":       true,
+	"queue.go: Queue.put":      true,
+	"queue.go: Queue.deliver":  true,
+	"queue.go: Breaker":        true,
+	"sender/retry.go: Retry":   true,
+	"sender/smooth.go: Smooth": true,
+	// A policy in a database that is changed must be seen in real time, too.
+	"sqlstore/policies.go: Policies.current": true,
 }
 
 func TestRules(t *testing.T) {

@@ -1,9 +1,13 @@
 package totpdiff
 
 import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base32"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -12,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	creachadair "github.com/creachadair/otp"
+	pquerna "github.com/pquerna/otp"
 	hotporacle "github.com/pquerna/otp/hotp"
 	totporacle "github.com/pquerna/otp/totp"
 	"github.com/stretchr/testify/require"
@@ -68,28 +74,9 @@ func (in input) hotp() hotp.Options {
 	return hotp.Options{Digits: in.digits, Algorithm: in.algorithm, Window: in.window}
 }
 
-// hotpOracle returns in's options in the oracle's types. The constants stand here as
-// numbers because they are declared next to its key URIs, which this repository does
-// not import.
+// hotpOracle returns in's options in the oracle's types.
 func (in input) hotpOracle() hotporacle.ValidateOpts {
-	var o hotporacle.ValidateOpts
-	switch in.digits {
-	case 6:
-		o.Digits = 6
-	case 7:
-		o.Digits = 7
-	case 8:
-		o.Digits = 8
-	}
-	switch in.algorithm {
-	case totp.SHA1:
-		o.Algorithm = 0
-	case totp.SHA256:
-		o.Algorithm = 1
-	case totp.SHA512:
-		o.Algorithm = 2
-	}
-	return o
+	return hotporacle.ValidateOpts{Digits: pquerna.Digits(in.digits), Algorithm: pquerna.Algorithm(in.algorithm)}
 }
 
 func (in input) totpOracle(skew uint) totporacle.ValidateOpts {
@@ -221,9 +208,32 @@ func TestHOTP(t *testing.T) {
 	})
 }
 
-// S-54: oathtool is in C and of other authors. One run of it prints fifty codes.
-func TestOathtool(t *testing.T) {
+// S-54: a third opinion, of creachadair/otp, on the codes of steps and counters. It has
+// only codes to offer, no window.
+func TestCreachadair(t *testing.T) {
 	t.Parallel()
+	hashes := map[totp.Algorithm]func() hash.Hash{totp.SHA1: sha1.New, totp.SHA256: sha256.New, totp.SHA512: sha512.New}
+	run(t, inputs, func(t *testing.T, _ *rand.Rand, in input) {
+		oracle := creachadair.Config{
+			Key: string(in.secret), Hash: hashes[in.algorithm], Digits: in.digits,
+			TimeStep: func() uint64 { return uint64(in.now.Unix()) / uint64(in.period/time.Second) },
+		}
+		got, err := totp.Code(in.secret, in.now, in.totp())
+		require.NoError(t, err)
+		if want := oracle.TOTP(); got != want {
+			t.Fatalf("%v: got %s, creachadair/otp %s", in, got, want)
+		}
+		got, err = hotp.Code(in.secret, in.counter, in.hotp())
+		require.NoError(t, err)
+		if want := oracle.HOTP(in.counter); got != want {
+			t.Fatalf("%v: counter: got %s, creachadair/otp %s", in, got, want)
+		}
+	})
+}
+
+// lookPath returns where oathtool is.
+func lookPath(t *testing.T) string {
+	t.Helper()
 	path, err := exec.LookPath("oathtool")
 	if err != nil {
 		const missing = "oathtool is not installed: apt-get install oathtool"
@@ -232,14 +242,66 @@ func TestOathtool(t *testing.T) {
 		}
 		t.Skip(missing)
 	}
+	return path
+}
+
+// oathtoolTOTP returns the arguments for the options of in.
+func (in input) oathtoolTOTP(now time.Time) []string {
+	return []string{
+		"--totp=" + in.algorithm.String(), "--digits=" + strconv.Itoa(in.digits),
+		"--time-step-size=" + strconv.Itoa(int(in.period/time.Second)) + "s", "--now=@" + strconv.FormatInt(now.Unix(), 10),
+	}
+}
+
+// oathtoolCounter does it for counters. Counter-based codes of oathtool are SHA-1 only,
+// but a second of a time step of one second is a counter, too.
+func (in input) oathtoolCounter(counter uint64) []string {
+	if in.algorithm == hotp.SHA1 {
+		return []string{"--digits=" + strconv.Itoa(in.digits), "--counter=" + strconv.FormatUint(counter, 10)}
+	}
+	in.period = time.Second
+	return in.oathtoolTOTP(time.Unix(int64(counter), 0))
+}
+
+// S-54: the other direction of TestOathtool. oathtool accepts the codes that we make,
+// at the place in its window where they belong, and refuses them elsewhere.
+func TestOathtoolAcceptsOurs(t *testing.T) {
+	t.Parallel()
+	path := lookPath(t)
+	accepts := func(in input, args []string, window int, code string) bool {
+		args = append(args, "--window="+strconv.Itoa(window), hex.EncodeToString(in.secret), code)
+		out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
+		if err != nil {
+			require.Contains(t, string(out), "not found in range", "%v", args)
+		}
+		return err == nil
+	}
+	run(t, 300, func(t *testing.T, r *rand.Rand, in input) {
+		back := r.IntN(3)
+		code, err := totp.Code(in.secret, in.now.Add(-time.Duration(back)*in.period), in.totp())
+		require.NoError(t, err)
+		require.True(t, accepts(in, in.oathtoolTOTP(in.now), back, code), "%v: %s, %d steps back", in, code, back)
+		current, err := totp.Code(in.secret, in.now, in.totp())
+		require.NoError(t, err)
+		require.Equal(t, code == current, accepts(in, in.oathtoolTOTP(in.now), 0, code), "%v: %s, %d steps back", in, code, back)
+
+		ahead := r.IntN(3)
+		code, err = hotp.Code(in.secret, in.counter+uint64(ahead), in.hotp())
+		require.NoError(t, err)
+		require.True(t, accepts(in, in.oathtoolCounter(in.counter), ahead, code), "%v: %s, %d ahead", in, code, ahead)
+		current, err = hotp.Code(in.secret, in.counter, in.hotp())
+		require.NoError(t, err)
+		require.Equal(t, code == current, accepts(in, in.oathtoolCounter(in.counter), 0, code), "%v: %s, %d ahead", in, code, ahead)
+	})
+}
+
+// S-54: oathtool is in C and of other authors. One run of it prints fifty codes.
+func TestOathtool(t *testing.T) {
+	t.Parallel()
+	path := lookPath(t)
 	const each = 50
 	run(t, inputs/each, func(t *testing.T, r *rand.Rand, in input) {
-		codes := oathtool(t, path, each,
-			"--totp="+in.algorithm.String(),
-			"--digits="+strconv.Itoa(in.digits),
-			"--time-step-size="+strconv.Itoa(int(in.period/time.Second))+"s",
-			"--now=@"+strconv.FormatInt(in.now.Unix(), 10),
-			hex.EncodeToString(in.secret))
+		codes := oathtool(t, path, each, append(in.oathtoolTOTP(in.now), hex.EncodeToString(in.secret))...)
 		first, err := totp.Step(in.now, in.totp())
 		require.NoError(t, err)
 		for i, code := range codes {
@@ -266,12 +328,7 @@ func TestOathtool(t *testing.T) {
 			}
 		}
 
-		// Counter-based codes of oathtool are SHA-1 only.
-		in.algorithm = hotp.SHA1
-		codes = oathtool(t, path, each,
-			"--digits="+strconv.Itoa(in.digits),
-			"--counter="+strconv.FormatUint(in.counter, 10),
-			hex.EncodeToString(in.secret))
+		codes = oathtool(t, path, each, append(in.oathtoolCounter(in.counter), hex.EncodeToString(in.secret))...)
 		for i, code := range codes {
 			got, err := hotp.Code(in.secret, in.counter+uint64(i), in.hotp())
 			require.NoError(t, err)

@@ -1,0 +1,74 @@
+package otp
+
+import "context"
+
+// VerifyExternal checks an answer to a code that a provider made and keeps, for senders of
+// this module whose provider does. check asks the provider whether the code came to a
+// recipient. The challenge's own code was never sent, so nothing else verifies it.
+//
+// The attempt is counted before check is called. A right answer counts as two: the second
+// is the one that uses the challenge up, if nobody else has.
+func (inner) VerifyExternal(ctx context.Context, s *Service, a Answer, check func(ctx context.Context, to string) (bool, error)) (Proof, error) {
+	p, e, err := s.verifyExternal(ctx, &a, check)
+	if isLabel(string(a.Usage)) {
+		e.Usage = a.Usage
+	}
+	if err != nil {
+		return Proof{}, s.refuse(ctx, e, err)
+	}
+	e.Type = EventVerified
+	s.emit(ctx, e)
+	return p, nil
+}
+
+func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(context.Context, string) (bool, error)) (Proof, Event, error) {
+	at, err := s.locate(a.ID)
+	if err != nil {
+		return Proof{}, Event{}, err
+	}
+	e := s.event(&at)
+	if at.reference {
+		return Proof{}, e, ErrNotFound
+	}
+	h := &at.handle
+	if _, ok := h.format.canonical(a.Code); !ok || !isLabel(string(a.Usage)) || len(a.Binding) > maxBinding || !s.isSubject(h, a.Subject) {
+		return Proof{}, e, ErrMismatch
+	}
+	now := s.now()
+	rec, applied, err := s.store.Spend(ctx, at.record, nil, now)
+	if err != nil {
+		return Proof{}, e, storeFault(err)
+	}
+	if !applied {
+		return Proof{}, e, whyDead(&rec, now)
+	}
+	wrong := &MismatchError{AttemptsLeft: rec.MaxAttempts - rec.Attempts}
+	p, _, err := s.keys().unseal(&rec)
+	switch {
+	case err != nil:
+		return Proof{}, e, err
+	case p.has(flagDecoy) || len(rec.Digests) == 0 || p.usage != a.Usage || p.binding != a.Binding:
+		return Proof{}, e, wrong
+	}
+	route := p.routes[0]
+	e.Channel, e.MaskedTo = route.Channel, mask(route.Channel, route.To)
+	ok, err := check(ctx, route.To)
+	switch {
+	case err != nil:
+		return Proof{}, e, err
+	case !ok:
+		return Proof{}, e, wrong
+	}
+	// What the record holds is right by definition.
+	rec, applied, err = s.store.Spend(ctx, at.record, rec.Digests, now)
+	switch {
+	case err != nil:
+		return Proof{}, e, storeFault(err)
+	case !applied:
+		return Proof{}, e, whyDead(&rec, now)
+	case rec.State != StateVerified:
+		return Proof{}, e, wrong
+	}
+	s.settle(ctx, h, &p, &rec, e)
+	return s.proved(h, &p, route, now), e, nil
+}

@@ -1,0 +1,30 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"otp.example/otp"
+)
+
+const retryPause = 500 * time.Millisecond // before the second try; doubled before each further one
+
+// Retry returns a Sender that tries s up to tries times, with the same message, as long
+// as it answers [ErrTryLater]: any other refusal would be repeated, and after an unknown
+// outcome the message may be on its way. It waits half a second before the second try and
+// twice as long before each further one, and gives up at once if the next try would be
+// too late for ctx or for m.ExpiresAt. Its error is that of the last try.
+func Retry(s otp.Sender, tries int) otp.Sender {
+	return otp.SenderFunc(func(ctx context.Context, m otp.Message) (otp.Receipt, error) {
+		for try, pause := 1, retryPause; ; try, pause = try+1, 2*pause {
+			receipt, err := s.Send(ctx, m)
+			if try >= tries || !errors.Is(err, ErrTryLater) || errors.Is(err, otp.ErrUndeliverable) {
+				return receipt, err
+			}
+			if !inTime(ctx, m, time.Now().Add(pause)) || !sleep(ctx, pause) {
+				return receipt, err
+			}
+		}
+	})
+}
