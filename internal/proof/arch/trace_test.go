@@ -68,6 +68,7 @@ var requirements = []struct{ id, text string }{
 	{"S-77", "codes that wait for delivery are in memory or sealed"},
 	{"S-78", "provider calls end, are bounded and leak nothing"},
 	{"S-80", "messages show the right code, lifetime and data; nothing from outside forges them or their last line"},
+	{"S-81", "webhooks reach public addresses only, are signed, and cannot be replayed"},
 	{"S-83", "no secret and no whole recipient is ever formatted"},
 	{"S-84", "every change is told as one event"},
 	{"S-85", "hostile text cannot forge log lines"},
