@@ -61,7 +61,7 @@ func decode(contentType string, body []byte) (v any, form bool, err error) {
 		return nil, false, err
 	}
 	switch kind {
-	case "application/json":
+	case "application/json", "application/x-amz-json-1.0":
 		d := json.NewDecoder(bytes.NewReader(body))
 		if err := d.Decode(&v); err != nil {
 			return nil, false, err
