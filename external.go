@@ -7,7 +7,8 @@ import "context"
 // recipient. The challenge's own code was never sent, so nothing else verifies it.
 //
 // The attempt is counted before check is called. A right answer counts as two: the second
-// is the one that uses the challenge up, if nobody else has.
+// is the one that uses the challenge up, if nobody else has. So of MaxAttempts the last is
+// never checked, and AttemptsLeft does not count it.
 func (inner) VerifyExternal(ctx context.Context, s *Service, a Answer, check func(ctx context.Context, to string) (bool, error)) (Proof, error) {
 	p, e, err := s.verifyExternal(ctx, &a, check)
 	if isLabel(string(a.Usage)) {
@@ -42,12 +43,13 @@ func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(cont
 	if !applied {
 		return Proof{}, e, whyDead(&rec, now)
 	}
-	wrong := &MismatchError{AttemptsLeft: rec.MaxAttempts - rec.Attempts}
+	left := rec.MaxAttempts - rec.Attempts - 1
+	wrong := &MismatchError{AttemptsLeft: max(0, left)}
 	p, _, err := s.keys().unseal(&rec)
 	switch {
 	case err != nil:
 		return Proof{}, e, err
-	case p.has(flagDecoy) || len(rec.Digests) == 0 || p.usage != a.Usage || p.binding != a.Binding:
+	case left < 0 || p.has(flagDecoy) || len(rec.Digests) == 0 || p.usage != a.Usage || p.binding != a.Binding:
 		return Proof{}, e, wrong
 	}
 	route := p.routes[0]

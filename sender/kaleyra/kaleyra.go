@@ -23,9 +23,14 @@
 //
 // There is no published description of the answers. As in otpgateway, which has used this
 // API for years, 200 and 202 are acceptances; the message's ID is taken from the field "id"
-// and the receipt goes without one if there is none. Fields are those of otpgateway and of
-// Kaleyra's page on authentication templates; of the regions' hosts Kaleyra's own pages
-// name different ones.
+// and the receipt goes without one if there is none. A "code" is shown if an error has one.
+//
+// The fields of text messages are those of Kaleyra's page "Send the First SMS" of the path
+// /v1/SID/messages, but for template_id and entity_id, which are otpgateway's. Those to
+// WhatsApp are of Kaleyra's page on authentication templates, which has them in
+// multipart/form-data: that Kaleyra takes them as a plain form is otpgateway's experience.
+// Newer pages have the hosts api.in, api.ap and api.eu.kaleyra.io with other paths, such as
+// /v1/SID/sms: that they take /v1/SID/messages, too, is not confirmed.
 package kaleyra
 
 import (

@@ -17,14 +17,7 @@
 // Plivo has no idempotency key. Answers 4xx are refusals, of which 429 is
 // sender.ErrTryLater, and the rest is unknown. Errors have no codes, only sentences, so
 // none is [otp.ErrUndeliverable]: a number that Plivo does not like is left to the next
-// sender.
-//
-// # Not confirmed
-//
-// The field for how long a message may wait is message_expiry in Plivo's own library for
-// Go (7.59) and expiry_time in an older announcement, which has its range of 5 to 10799
-// seconds. The library is taken at its word. If Plivo ignores the field, a message may
-// arrive up to three hours late, when its code is no longer good.
+// sender. A message that has waited as long as its challenge lives is dropped and not paid.
 package plivo
 
 import (

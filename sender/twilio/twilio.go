@@ -25,8 +25,15 @@
 // has not taken the message.
 //
 // [otp.ErrUndeliverable] are 21211, 21217 and 21614 (no number, or none that can have
-// messages), 21635 (a land line) and 21610: the person has answered STOP, and to go on
-// with another provider would go around that.
+// messages), 21635 (a land line, in countries where Twilio does not try those) and 21610:
+// the person has answered STOP to this sender, and to go on with another provider would go
+// around that. 21614 can be a number of a device whose form Twilio does not know.
+//
+// # Not confirmed
+//
+// Twilio advises not to rely on codes, since it splits them into narrower ones: a code that
+// is not among these five is judged by its status alone. Which status each of them comes
+// with is documented for 21211 only, and does not matter.
 package twilio
 
 import (

@@ -25,15 +25,17 @@
 // # What is certain and what is not
 //
 // There is no idempotency key: the message's key is sent as client_ref, which comes back in
-// receipts. Answers 4xx are refusals, of which 429 is sender.ErrTryLater, and so is 1100
-// (not submitted, communication failed) whatever its status. The rest is unknown.
-// [otp.ErrUndeliverable] is 1170: the number is not valid.
+// receipts. Answers 4xx are refusals, of which 429 is sender.ErrTryLater, and so are 1000
+// (throttled) and 1100 (not submitted, communication failed) whatever the status. The rest
+// is unknown. [otp.ErrUndeliverable] is 1170: the number is missing or not valid.
 //
 // # Not confirmed
 //
 // The specification of the API is published as a page only. Fields are those of Vonage's
-// own library for Python. The least lifetime of a text message, 20 seconds, is that of the
-// older SMS API. Authentication templates go in a message of the type custom, which Vonage
+// own library for Python. The range of a text message's lifetime, 20 to 604800 seconds, is
+// that of the older SMS API. What 1170 means is taken from Vonage's specification of 2021,
+// and which status a code comes with is not documented; 1000 and 1100 are judged by the
+// code alone. Authentication templates go in a message of the type custom, which Vonage
 // passes on to Meta as it is: its own type template has no field for what is behind the
 // button.
 package vonage
@@ -117,6 +119,7 @@ func (a *answer) Outcome() provider.Outcome {
 
 // verdicts has the errors that mean something else than their status does.
 var verdicts = map[string]provider.Verdict{
+	"1000": provider.TryLater,      // throttled
 	"1100": provider.TryLater,      // not submitted
 	"1170": provider.Undeliverable, // invalid number
 }

@@ -24,12 +24,20 @@
 // Meta accepts before it knows whether the number is on WhatsApp, so most failures, 131026
 // (undeliverable) among them, come later by its webhook. In an answer they are refusals,
 // and none is [otp.ErrUndeliverable]: a number without WhatsApp can have a text message, so
-// in [otp.Failover] a sender of those can come next. Answers 4xx are refusals, of which 4,
-// 80007 and 130429 (rate limits) are sender.ErrTryLater. 5xx, also 131000 (something went
-// wrong) and 131016 (unavailable), are unknown. There is no idempotency key.
+// in [otp.Failover] a sender of those can come next. Answers 4xx are refusals. The rate
+// limits 4, 80007, 130429 and 131056, and whatever else comes with 429, are
+// sender.ErrTryLater. 5xx, also 131000 (something went wrong) and 131016 (unavailable), are
+// unknown. There is no idempotency key.
 //
 // A message ID of WhatsApp's ("wamid.…") has the recipient's number in it, in base64.
 // Treat receipts accordingly.
+//
+// # Not confirmed
+//
+// Which status a code comes with. Meta documents it for few, advises to go by the code, and
+// others report different ones for the same code. Only the four rate limits above are
+// judged by their code, whatever the status; all other codes are shown, and the status
+// decides. That a message ID has the number in it is seen in Meta's examples, and not said.
 package whatsapp
 
 import (
@@ -96,7 +104,7 @@ type answer struct {
 func (a *answer) Outcome() provider.Outcome {
 	o := provider.Outcome{Code: string(a.Error.Code)}
 	switch o.Code {
-	case "4", "80007", "130429": // rate limits of the app, the account and the number
+	case "4", "80007", "130429", "131056": // rate limits of the app, the account, the number and the recipient
 		o.Verdict = provider.TryLater
 	}
 	if len(a.Messages) == 1 {
