@@ -81,7 +81,8 @@ type Enrollment struct {
 }
 
 // Reseal encrypts anew, under the primary key, the credentials of all tenants that are
-// under an older one, and reports how many values it changed. Until it has returned nil
+// under an older one, and reports how many values it changed. What cannot be read is passed
+// over, and the first of them is the error. Until it has returned nil
 // after a rotation, the older key must not be retired. Those that are used in the
 // meantime are encrypted anew by that.
 func (s *Service) Reseal(ctx context.Context) (int, error) {
@@ -90,6 +91,7 @@ func (s *Service) Reseal(ctx context.Context) (int, error) {
 		return 0, errNoCredentials
 	}
 	total, cursor := 0, ""
+	var first error
 	for {
 		keys, next, err := store.ListCredentials(ctx, cursor, 100)
 		if err != nil {
@@ -97,13 +99,16 @@ func (s *Service) Reseal(ctx context.Context) (int, error) {
 		}
 		for _, key := range keys {
 			n, err := s.reseal(ctx, store, key)
-			if err != nil {
-				return total, fmt.Errorf("otp: reseal: %w", err)
+			if err != nil && first == nil {
+				first = fmt.Errorf("otp: reseal %s: %w", key, err)
+			}
+			if ctx.Err() != nil {
+				return total, first
 			}
 			total += n
 		}
 		if next == "" {
-			return total, nil
+			return total, first
 		}
 		cursor = next
 	}
@@ -121,8 +126,11 @@ func (s *Service) reseal(ctx context.Context, store CredentialStore, key string)
 			return 0, err
 		}
 		applied, err := store.SwapCredentials(ctx, key, old, inner{}.Seal(s, key, b, until), until)
-		if err != nil || applied {
-			return 1, err
+		if err != nil {
+			return 0, err
+		}
+		if applied {
+			return 1, nil
 		}
 	}
 }

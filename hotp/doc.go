@@ -1,9 +1,31 @@
-// Package hotp computes and matches counter-based one-time passwords: HOTP,
-// RFC 4226, as shown by hardware tokens with a button.
+// Package hotp verifies counter-based one-time passwords: HOTP, RFC 4226, as shown by
+// hardware tokens with a button.
 //
-// The package is pure. It keeps no state, reads no clock and draws no randomness,
-// so on its own it cannot make a code valid only once: the caller does, with the
-// counter that [Match] returns.
+// # Verifier
+//
+// A [Verifier] keeps the secrets and counters of people's tokens and accepts each code
+// once, the later ones only:
+//
+//	v, err := hotp.NewVerifier(svc, hotp.Config{Issuer: "Example"})
+//	e, err := v.Begin(ctx, hotp.Enroll{Subject: user, Account: email, Secret: seed})
+//	err = v.Confirm(ctx, user, e.ID, code) // the first code that the token shows
+//	proof, err := v.Verify(ctx, otp.Answer{Subject: user, Usage: "login", Code: code})
+//
+// It is an [otp.Verifier], under the guess limits and with the events and proofs of
+// the service that it is made from. Guesses at tokens are counted for themselves: they
+// disable nothing else, and nothing else disables them. Each subject can have eight
+// tokens, or as many as one code can be tried against within the guess limits: six, with
+// the defaults. It is charged for all of them, so with several, name the one that is
+// meant in Answer.ID if the person can say.
+//
+// A token whose button was pressed too often in vain is found by [Verifier.Resync].
+//
+// # Functions
+//
+// [Code], [Match] and [Resync] are for those who keep secrets and counters by
+// themselves. They are pure. They keep no state, read no clock and draw no randomness,
+// so on their own they cannot make a code valid only once: the caller does, with the
+// counter that Match returns.
 //
 // # Checking a code
 //
@@ -12,7 +34,7 @@
 //
 //  1. Count the attempt against a limit that is kept across logins, before
 //     anything is compared (RFC 4226 §7.3). A guess hits with a probability of
-//     Window in 10^Digits, and nothing in this package slows anybody down.
+//     Window in 10^Digits, and these functions slow nobody down.
 //  2. Call [Match] with the stored counter.
 //  3. Burn what it returned: set the stored counter to matched+1 in one atomic
 //     step that refuses unless the stored counter is still at most matched (§7.2).
@@ -20,7 +42,7 @@
 //  4. Only if that step changed the counter is the person let in. If it did not,
 //     somebody else has used the code in the meantime.
 //
-// No function of this package answers a plain yes, so that step 3 is not forgotten.
+// None of the functions answers a plain yes, so that step 3 is not forgotten.
 //
 // # Counters that run apart
 //

@@ -3,6 +3,7 @@ package hotp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"otp.example/otp"
@@ -70,7 +71,7 @@ type Enroll struct {
 	Subject string    // required
 	Account string    // required: how the person is called here, as the app shows it; at most 256 bytes
 	Name    string    // of the device, for List; at most 64 bytes
-	Proof   otp.Proof // required if the subject has such a credential: by any factor, at most 10 minutes old
+	Proof   otp.Proof // required if the subject has a credential of any factor: at most 10 minutes old, by any factor
 	Secret  []byte    // of a hardware token, 16 to 128 bytes; nil means a new one
 	Counter uint64    // of a hardware token: the first that it has not shown
 }
@@ -90,11 +91,11 @@ func (v *Verifier) Begin(ctx context.Context, e Enroll) (otp.Enrollment, error) 
 		Algorithm: o.Algorithm.String(), Digits: o.Digits, Counter: e.Counter,
 	}.URI()
 	if err != nil {
-		return otp.Enrollment{}, err
+		return otp.Enrollment{}, fmt.Errorf("%w: %w", otp.ErrInvalidRequest, err)
 	}
 	c, err := newCredential(e.Name, e.Secret, e.Counter, o)
 	if err != nil {
-		return otp.Enrollment{}, err
+		return otp.Enrollment{}, fmt.Errorf("%w: %w", otp.ErrInvalidRequest, err)
 	}
 	id, err := v.keep.Begin(ctx, e.Subject, e.Proof, c)
 	if err != nil {
@@ -138,7 +139,8 @@ func (v *Verifier) Import(ctx context.Context, subject, name string, secret []by
 }
 
 // Verify checks a code of a.Subject, against all of the subject's credentials or against
-// that of a.ID. The error is nil if and only if the code was right, had not been used, and
+// that of a.ID. Ask for it after another factor, be it a password: wrong codes of whoever
+// comes this far are charged to the subject, and can disable its token. The error is nil if and only if the code was right, had not been used, and
 // has now been used by this call, together with those before it; every other is a "no", as
 // with Service.Verify.
 //

@@ -4,7 +4,7 @@
 //
 // A code is 23 random symbols, 115 bits, and a check symbol, in groups of four:
 //
-//	7K2M-Q9XF-0TWB-4HNC-6RJE-VA8Z
+//	7K2M-Q9XF-0TWB-4HNC-6RJE-VA8F
 //
 // So much cannot be guessed, and NIST SP 800-63B-4 section 3.1.2.2 lets it be kept as a
 // plain salted hash. The [Config.Short] form is 15 random symbols and the check symbol, 75
@@ -91,7 +91,8 @@ func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 }
 
 // Generate makes a set of ten codes, which is shown to the person once and replaces the
-// one before in the same step. If there is one, it asks for a proof by any factor, at most
+// one before in the same step. If there is one, or a credential of another factor that is older
+// than 10 minutes, it asks for a proof by any factor, at most
 // 10 minutes old. See [Text] for a page to print.
 func (v *Verifier) Generate(ctx context.Context, subject string, proof otp.Proof) ([]otp.Secret, error) {
 	length := longCode

@@ -3,6 +3,7 @@ package totp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"otp.example/otp"
@@ -37,16 +38,9 @@ type Verifier struct {
 
 var _ otp.Verifier = (*Verifier)(nil)
 
-// Bounds of what is learned about a token's clock.
-const (
-	// maxDrift is how many steps a clock may be off by what successes have taught. Only
-	// Resync goes further.
-	maxDrift = 2
-
-	// lateInRow is how many codes in a row have to be those of the oldest step before
-	// the token's clock is taken to be slow. Who types slowly has one in three of them.
-	lateInRow = 16
-)
+// lateInRow is how many codes in a row have to be those of the oldest step before the
+// token's clock is taken to be slow. Who types slowly has one in three of them.
+const lateInRow = 16
 
 // NewVerifier returns a Verifier for the tenant of svc, whose store must be an
 // [otp.CredentialStore], as every store of this repository is. The error names the
@@ -73,7 +67,7 @@ func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 	return &Verifier{cfg: cfg, keep: keep}, nil
 }
 
-func mass(c *credential.Credential) int64 { return credential.Mass(c.Digits, c.Window) }
+func mass(c *credential.Credential) int64 { return credential.Mass(c.Digits, options(c).Window) }
 
 // secretSize is the size of the hash, as RFC 6238 §5.1 recommends.
 func secretSize(a Algorithm) int {
@@ -95,7 +89,7 @@ type Enroll struct {
 	Subject string    // required
 	Account string    // required: how the person is called here, as the app shows it; at most 256 bytes
 	Name    string    // of the device, for List; at most 64 bytes
-	Proof   otp.Proof // required if the subject has such a credential: by any factor, at most 10 minutes old
+	Proof   otp.Proof // required if the subject has a credential of any factor: at most 10 minutes old, by any factor
 	Secret  []byte    // of a hardware token, 16 to 128 bytes; nil means a new one
 }
 
@@ -114,7 +108,7 @@ func (v *Verifier) Begin(ctx context.Context, e Enroll) (otp.Enrollment, error) 
 		Algorithm: o.Algorithm.String(), Digits: o.Digits, Period: o.Period,
 	}.URI()
 	if err != nil {
-		return otp.Enrollment{}, err
+		return otp.Enrollment{}, fmt.Errorf("%w: %w", otp.ErrInvalidRequest, err)
 	}
 	id, err := v.keep.Begin(ctx, e.Subject, e.Proof, newCredential(e.Name, e.Secret, o))
 	if err != nil {
@@ -157,7 +151,8 @@ func (v *Verifier) Import(ctx context.Context, subject, name string, secret []by
 }
 
 // Verify checks a code of a.Subject, against all of the subject's credentials or against
-// that of a.ID. The error is nil if and only if the code was right, had not been used, and
+// that of a.ID. Ask for it after another factor, be it a password: wrong codes of whoever
+// comes this far are charged to the subject, and can disable its app. The error is nil if and only if the code was right, had not been used, and
 // has now been used by this call; every other is a "no", as with Service.Verify.
 //
 // A code that was used before is [otp.ErrAlreadyVerified]: the person may be told to wait
@@ -200,23 +195,26 @@ func once(typed string) credential.Code {
 
 func options(c *credential.Credential) Options {
 	return Options{
-		Digits: c.Digits, Algorithm: Algorithm(c.Algorithm), Window: c.Window,
+		Digits: c.Digits, Algorithm: Algorithm(c.Algorithm), Window: min(c.Window+c.Slow, maxWindow),
 		Period: time.Duration(c.Period) * time.Second,
 	}
 }
 
-// learn follows a clock that goes slow, by one step at a success at most and never far:
-// the window moves when many codes in a row were those of its oldest step. behind is zero
-// for the newest and negative for the others. One that goes fast shows codes which are
-// not in the window, so nothing is learned of it; see Resync.
+// learn follows a clock that goes slow: when many codes in a row were those of the oldest
+// step, the window gets one step more at that end, if it has fewer than three. A code of the
+// newest step takes that step away again: the clock was mended. behind is zero for the
+// newest and negative for the others. A clock that goes fast shows codes which are not in
+// the window, so nothing is learned of it; see Resync.
 func learn(c *credential.Credential, behind int) {
-	if c.Window < 2 || behind != 1-c.Window {
+	switch {
+	case behind == 0:
+		c.Slow, c.Late = 0, 0
+	case c.Slow > 0 || c.Window == maxWindow || behind != 1-c.Window:
 		c.Late = 0
-		return
-	}
-	if c.Late++; c.Late >= lateInRow && c.Drift > -maxDrift {
-		c.Drift--
-		c.Late = 0
+	default:
+		if c.Late++; c.Late == lateInRow {
+			c.Slow, c.Late = 1, 0
+		}
 	}
 }
 
@@ -243,7 +241,7 @@ func (v *Verifier) Resync(ctx context.Context, subject, id string, proof otp.Pro
 				if !c.Burn(step) {
 					return false
 				}
-				c.Drift, c.Late = int(int64(step)-int64(current)), 0
+				c.Drift, c.Slow, c.Late = int(int64(step)-int64(current)), 0, 0
 				return true
 			}, err
 		},

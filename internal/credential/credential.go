@@ -76,6 +76,7 @@ type Credential struct {
 	Window    int    `json:"window,omitempty"`
 	Next      uint64 `json:"next,omitempty"`  // the lowest counter or time step that is not used up
 	Drift     int    `json:"drift,omitempty"` // of its clock, in steps
+	Slow      int    `json:"slow,omitempty"`  // by how many steps the window is longer, for a clock that goes slow
 	Late      int    `json:"late,omitempty"`  // how many times in a row the oldest step matched
 
 	// Of a set of recovery codes.
@@ -126,6 +127,11 @@ func NewKeeper(svc *otp.Service, f otp.Factor, mass func(*Credential) int64, sec
 	limits := slices.Concat(core.GuessWindows(svc), streak)
 	if len(limits) > otp.MaxLimits {
 		return nil, fmt.Errorf("otp: Config.GuessLimits has more than %d windows", otp.MaxLimits-len(streak))
+	}
+	for _, l := range limits {
+		if l.N < MinMass {
+			return nil, fmt.Errorf("otp: Config.GuessLimits admits %d, and one code of a credential costs %d", l.N, MinMass)
+		}
 	}
 	return &Keeper{svc: svc, store: store, factor: f, mass: mass, second: second, limits: limits}, nil
 }

@@ -2,24 +2,55 @@ package credential
 
 import (
 	"context"
+	"crypto/subtle"
 	"slices"
 	"time"
 
 	"otp.example/otp"
 )
 
-// Begin keeps c as pending and returns its ID. Whoever has a credential already needs a
-// proof to add one, and whoever begins again gives up what was pending.
+// allow reports whether a credential may be added to a book. Whoever has one already, of any
+// factor, needs a proof: a session that was taken over must not be enough. What was made
+// within the last ten minutes, of another factor, is not asked for: who enrolls an app goes
+// on to make recovery codes.
+func (k *Keeper) allow(ctx context.Context, b *book, subject string, proof otp.Proof, now time.Time) error {
+	if core.Fresh(k.svc, proof, subject) {
+		return nil
+	}
+	if len(b.Credentials) > 0 {
+		return otp.ErrProofRequired
+	}
+	for _, f := range []otp.Factor{otp.FactorTOTP, otp.FactorHOTP, otp.FactorRecovery} {
+		if f == k.factor {
+			continue
+		}
+		other := *k
+		other.factor = f
+		b, err := other.load(ctx, subject)
+		if err != nil {
+			return err
+		}
+		for _, c := range b.Credentials {
+			if c.Pending.IsZero() && now.Sub(c.Created) > pendingFor {
+				return otp.ErrProofRequired
+			}
+		}
+	}
+	return nil
+}
+
+// Begin keeps c as pending and returns its ID. Whoever begins again gives up what was
+// pending.
 func (k *Keeper) Begin(ctx context.Context, subject string, proof otp.Proof, c Credential) (string, error) {
 	err := k.checkName(c.Name)
 	if err == nil {
 		err = k.change(ctx, subject, func(b *book, now time.Time) error {
 			b.Credentials = slices.DeleteFunc(b.Credentials, func(c Credential) bool { return !c.Pending.IsZero() })
-			if len(b.Credentials) > 0 && !core.Fresh(k.svc, proof, subject) {
-				return otp.ErrProofRequired
+			if err := k.allow(ctx, b, subject, proof, now); err != nil {
+				return err
 			}
 			c.ID, c.Created, c.Pending = newID(), now, now.Add(pendingFor)
-			return b.add(c)
+			return k.add(b, c)
 		})
 	}
 	if err != nil {
@@ -68,18 +99,21 @@ func (k *Keeper) Import(ctx context.Context, subject string, c Credential) (stri
 	if err == nil {
 		err = k.change(ctx, subject, func(b *book, now time.Time) error {
 			c.ID, c.Created, c.Pending = newID(), now, time.Time{}
-			return b.add(c)
+			return k.add(b, c)
 		})
 	}
-	return c.ID, k.done(ctx, otp.EventEnrolled, subject, c.ID, err)
+	if err = k.done(ctx, otp.EventEnrolled, subject, c.ID, err); err != nil {
+		return "", err
+	}
+	return c.ID, nil
 }
 
 // Replace puts c in the place of all credentials of a subject, in one step.
 func (k *Keeper) Replace(ctx context.Context, subject string, proof otp.Proof, c Credential) error {
 	c.ID = newID()
 	return k.done(ctx, otp.EventEnrolled, subject, c.ID, k.change(ctx, subject, func(b *book, now time.Time) error {
-		if len(b.Credentials) > 0 && !core.Fresh(k.svc, proof, subject) {
-			return otp.ErrProofRequired
+		if err := k.allow(ctx, b, subject, proof, now); err != nil {
+			return err
 		}
 		c.Created = now
 		b.Credentials = []Credential{c}
@@ -178,11 +212,10 @@ func (k *Keeper) RevokeAll(ctx context.Context, subject string) error {
 // done tells what became of a change.
 func (k *Keeper) done(ctx context.Context, t otp.EventType, subject, id string, err error) error {
 	e := k.event(subject)
-	e.Credential = id
 	if err != nil {
-		return core.Refuse(ctx, k.svc, e, err)
+		return core.Refuse(ctx, k.svc, e, err) // without the ID, which is what a client says
 	}
-	e.Type = t
+	e.Type, e.Credential = t, id
 	core.Emit(ctx, k.svc, e)
 	return nil
 }
@@ -194,10 +227,34 @@ func (k *Keeper) checkName(name string) error {
 	return nil
 }
 
-// add adds a credential, if there is room for one.
-func (b *book) add(c Credential) error {
+// most is what a guess at c may ever cost, when its window has become longer.
+func (k *Keeper) most(c *Credential) int64 {
+	slow := *c
+	slow.Slow = 1
+	return k.mass(&slow)
+}
+
+// add adds a credential, if there is room for one. A secret that is there twice would have
+// each of its codes accepted twice; that of a token that is disabled comes to take its place.
+func (k *Keeper) add(b *book, c Credential) error {
 	if len(b.Credentials) >= maxActive {
 		return core.Invalid("Subject", "has 8 credentials of the factor")
+	}
+	cost := k.most(&c)
+	for i := range b.Credentials {
+		o := &b.Credentials[i]
+		if k.disabled(b, o) {
+			continue
+		}
+		if subtle.ConstantTimeCompare(o.Secret, c.Secret) == 1 {
+			return core.Invalid("Secret", "is that of another credential")
+		}
+		cost += k.most(o)
+	}
+	for _, l := range k.limits {
+		if cost > l.N {
+			return core.Invalid("Subject", "has as many credentials as one code can be tried against within the guess limits")
+		}
 	}
 	b.Credentials = append(b.Credentials, c)
 	return nil

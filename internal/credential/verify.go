@@ -2,6 +2,7 @@ package credential
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"otp.example/otp"
@@ -57,7 +58,9 @@ func (k *Keeper) accept(ctx context.Context, subject, id string, code Code, t ot
 		g, err = k.charge(ctx, subject, id, code)
 	}
 	if err == nil {
-		err = k.compare(ctx, subject, code, g, &e)
+		if err = k.compare(ctx, subject, code, g, &e); err != nil {
+			k.tell(ctx, g, e)
+		}
 	}
 	switch {
 	case err == nil:
@@ -73,10 +76,17 @@ func (k *Keeper) accept(ctx context.Context, subject, id string, code Code, t ot
 
 // A guess is one that has been charged.
 type guess struct {
-	book  *book
-	tried []string // credentials
-	cost  int64
-	at    time.Time
+	book    *book
+	tried   []string // credentials
+	cost    int64
+	charged otp.Meter // with the guess
+	at      time.Time
+}
+
+// A hit is a credential that has the code, and what uses the code up in it.
+type hit struct {
+	id   string
+	burn func(*Credential) bool
 }
 
 func (k *Keeper) charge(ctx context.Context, subject, id string, code Code) (g guess, err error) {
@@ -84,7 +94,9 @@ func (k *Keeper) charge(ctx context.Context, subject, id string, code Code) (g g
 		if g.book, err = k.load(ctx, subject); err != nil {
 			return g, err
 		}
-		g.at = core.Now(k.svc)
+		if g.at = core.Now(k.svc); g.at.Unix() < 0 {
+			return g, errClock
+		}
 		var found bool
 		if g.tried, g.cost, found = k.choose(g.book, id, code); len(g.tried) == 0 {
 			return g, k.none(ctx, g.book, found)
@@ -96,7 +108,7 @@ func (k *Keeper) charge(ctx context.Context, subject, id string, code Code) (g g
 		if !d.OK {
 			return g, &otp.RateLimitError{Scope: "guesses", RetryAfter: d.RetryAfter}
 		}
-		g.book.Guesses = guesses
+		g.book.Guesses, g.charged = guesses, guesses
 		charged, err := k.swap(ctx, g.book)
 		if charged || err != nil {
 			return g, err // after an error it may have been charged, so it is spent
@@ -104,6 +116,9 @@ func (k *Keeper) charge(ctx context.Context, subject, id string, code Code) (g g
 	}
 	return g, errContended
 }
+
+// errClock is a fault: before 1970 no meter is charged, and nothing is judged.
+var errClock = errors.New("otp: the clock is before 1970")
 
 // choose returns which credentials a code is tried against, and what that costs together:
 // it may hit any of them.
@@ -136,48 +151,59 @@ func (k *Keeper) none(ctx context.Context, b *book, found bool) error {
 }
 
 func (k *Keeper) compare(ctx context.Context, subject string, code Code, g guess, e *otp.Event) error {
-	var burn func(*Credential) bool
-	replayed := false
+	var hits []hit
+	replayed := ""
 	for _, id := range g.tried { // all of them, whichever one is hit
 		c := *g.book.find(id)
-		match, err := code.Match(&c, g.at)
+		burn, err := code.Match(&c, g.at)
 		switch {
 		case err != nil:
 			return err
-		case match == nil:
-		case match(&c):
-			e.Credential, burn = id, match
 		case burn == nil:
-			e.Credential, replayed = id, true
+		case burn(&c):
+			hits = append(hits, hit{id, burn})
+		default:
+			replayed = id
 		}
 	}
 	switch {
-	case burn != nil:
-		return k.burn(ctx, subject, g, burn, e)
-	case replayed:
-		e.Type = otp.EventReplayed
+	case len(hits) > 0:
+		return k.burn(ctx, subject, g, hits, e)
+	case replayed != "":
+		e.Type, e.Credential = otp.EventReplayed, replayed
 		return otp.ErrAlreadyVerified
 	}
-	k.tell(ctx, g, *e)
 	return otp.ErrMismatch
 }
 
-// burn uses a code up, and gives the guess back that it turned out not to be.
-func (k *Keeper) burn(ctx context.Context, subject string, g guess, burn func(*Credential) bool, e *otp.Event) error {
+// burn uses a code up, and gives the guess back that it turned out not to be. If it happens
+// to be the code of several credentials it is used up in all of them: whoever saw it could
+// use it again at the others.
+func (k *Keeper) burn(ctx context.Context, subject string, g guess, hits []hit, e *otp.Event) error {
 	b := g.book
 	for range maxSwaps {
-		c := b.find(e.Credential)
+		seen, used := "", ""
+		left := 0
+		for _, h := range hits {
+			c := b.find(h.id)
+			if c == nil || !c.Pending.IsZero() {
+				continue // taken away meanwhile
+			}
+			seen = h.id
+			if h.burn(c) {
+				c.Used, left, used = g.at, len(c.Codes), h.id
+			}
+		}
 		switch {
-		case c == nil || !c.Pending.IsZero():
-			return otp.ErrNotFound // taken away meanwhile
-		case !burn(c):
-			e.Type = otp.EventReplayed
+		case seen == "":
+			return otp.ErrNotFound
+		case used == "":
+			e.Type, e.Credential = otp.EventReplayed, seen
 			return otp.ErrAlreadyVerified
 		}
-		c.Used = g.at
+		e.Credential = used
 		b.Guesses = b.Guesses.Give(g.cost, core.GuessWindows(k.svc), g.at)
 		b.clearStreak(g.at)
-		left := len(c.Codes)
 		applied, err := k.swap(ctx, b)
 		if err != nil {
 			return err // it may have been used up, so it is
@@ -200,9 +226,10 @@ func (k *Keeper) burn(ctx context.Context, subject string, g guess, burn func(*C
 // lowCodes is how many recovery codes are few.
 const lowCodes = 2
 
-// tell says once that a limit is reached: by the guess that was the last to fit.
+// tell says once that a limit is reached: by the guess that was the last to fit, whatever
+// became of it.
 func (k *Keeper) tell(ctx context.Context, g guess, e otp.Event) {
-	_, d := g.book.Guesses.Take(g.cost, k.limits, g.at)
+	_, d := g.charged.Take(g.cost, k.limits, g.at)
 	switch {
 	case d.OK:
 		return
