@@ -16,7 +16,7 @@ BENCHTIME ?= 1x
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: setup tidy lint race plain examples bench ## everything that must pass; installs what it needs
@@ -63,6 +63,17 @@ examples: ## run every example program
 .PHONY: bench
 bench: ## run every benchmark once; BENCHTIME=1s measures
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
+
+.PHONY: bench-stores
+bench-stores: ## compare the stores with plain statements and scripts
+	go test -run '^$$' -bench 'Stores|HotSubject|Authenticator' -benchtime 20x -timeout 1h ./internal/proof/sqlstore
+	go test -run '^$$' -bench 'Stores' -benchtime 20x -timeout 1h ./internal/proof/redisstore
+
+.PHONY: bench-millions
+bench-millions: export OTP_PROVE = long
+bench-millions: ## what ten million challenges cost (6 GB of disk and memory, half an hour)
+	go test -run '^$$' -bench Millions -benchtime 1x -timeout 1h ./internal/proof/sqlstore
+	go test -run '^$$' -bench Millions -benchtime 1x -timeout 1h ./internal/proof/redisstore
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10s)

@@ -235,6 +235,15 @@ func ExampleService_Prune() {
 	// Output: 1 <nil>
 }
 
+// What an audit trail is asked for, when somebody complains about messages.
+func ExampleService_RecipientPseudonym() {
+	svc := exampleService(&phone{})
+	a, err := svc.RecipientPseudonym(context.Background(), otp.Email, "ann+login@example.com")
+	b, _ := svc.RecipientPseudonym(context.Background(), otp.Email, "ANN@example.com")
+	fmt.Println(len(a), a == b, err)
+	// Output: 22 true <nil>
+}
+
 func ExampleService_SubjectPseudonym() {
 	var shown string
 	svc := exampleService(&phone{}, func(c *otp.Config) {

@@ -55,6 +55,16 @@ func (s *Service) SubjectPseudonym(subject string) string {
 	return s.keys().pseudonym(scopeSubject, s.tenant, subject).String()
 }
 
+// RecipientPseudonym returns what stands for a recipient in meter keys and in a store's
+// audit. The error wraps [ErrInvalidRequest].
+func (s *Service) RecipientPseudonym(ctx context.Context, c Channel, to string) (string, error) {
+	to, err := s.Canonical(ctx, c, to)
+	if err != nil {
+		return "", err
+	}
+	return s.keys().pseudonym(scopeRecipient, s.tenant, mailbox(c, to)).String(), nil
+}
+
 // A Request asks for a challenge. It prints as [redacted].
 type Request struct {
 	hidden

@@ -88,6 +88,9 @@ const (
 	maxSendsWindow = 1e9
 )
 
+// WithDefaults returns p with every zero field replaced by what it means for a channel.
+func (p Policy) WithDefaults(c Channel) Policy { return p.withDefaults(c).clone() }
+
 // withDefaults returns p with every zero field replaced, as the preset of a
 // Policies may already have done.
 func (p Policy) withDefaults(c Channel) Policy {

@@ -5,11 +5,18 @@ go 1.26.0
 require (
 	github.com/emersion/go-smtp v0.25.1
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.60.1
 	otp.example/otp v0.1.0
 	otp.example/otp/qr v0.1.0
+	otp.example/otp/redisstore v0.1.0
 	otp.example/otp/sender/smtp v0.1.0
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 )
 
 require (
@@ -40,3 +47,5 @@ replace otp.example/otp => ..
 replace otp.example/otp/qr => ../qr
 
 replace otp.example/otp/sender/smtp => ../sender/smtp
+
+replace otp.example/otp/redisstore => ../redisstore

@@ -2,8 +2,40 @@ package sqlstore
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+
+	"otp.example/otp"
 )
+
+// A call names what failed. After an error nothing else is answered: what was done in a
+// transaction that could not be committed is not so.
+type call string
+
+func (c call) fault(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, otp.ErrNotFound): // it is an answer
+		return otp.ErrNotFound
+	default:
+		return fmt.Errorf("sqlstore: %s: %w", string(c), err)
+	}
+}
+
+func (c call) change(r otp.Record, applied bool, err error) (otp.Record, bool, error) {
+	if err != nil {
+		return otp.Record{}, false, c.fault(err)
+	}
+	return r, applied, nil
+}
+
+func (c call) outcome(out otp.Outcome, err error) (otp.Outcome, error) {
+	if err != nil {
+		return otp.Outcome{}, c.fault(err)
+	}
+	return out, nil
+}
 
 // A fault is a kind of error after which the server has changed nothing.
 type fault int

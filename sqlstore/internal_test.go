@@ -21,16 +21,21 @@ var dialects = []Dialect{PostgreSQL, MySQL, SQLite}
 // Every statement that the code asks for must exist, and the prefix must be in all.
 func TestStatementsExist(t *testing.T) {
 	t.Parallel()
-	both := []string{"get", "spend", "reissue", "cancel", "prune_challenges", "prune_meters"}
+	every := []string{
+		"get", "spend", "cancel", "prune_challenges", "prune_meters", "policies", "policy_history", "set_policy", "add_policy",
+		"log", "audit_challenge", "audit_subject", "audit_recipient", "prune_audit",
+		"credentials", "new_credentials", "swap_credentials", "drop_credentials", "list_credentials", "prune_credentials",
+	}
+	transactions := []string{"hold", "insert", "replace", "rewrite", "lock_meters", "save_meters"}
 	names := map[Dialect][]string{
-		PostgreSQL: append([]string{"put", "take", "put_charged", "reissue_charged", "look", "new_meters", "lock_meters", "advance"}, both...),
-		MySQL: append([]string{
-			"lock", "insert", "replace", "new_meters", "lock_meters", "save_meters", "raise_counter", "new_counter",
-		}, both...),
-		SQLite: append([]string{"put", "lock_meters", "save_meters", "advance"}, both...),
+		PostgreSQL: slices.Concat(every, []string{
+			"put", "reissue", "take", "put_charged", "reissue_charged", "look", "new_meters", "lock_meters", "advance", "logged",
+		}),
+		MySQL:  slices.Concat(every, transactions, []string{"new_meters", "raise_counter", "new_counter"}),
+		SQLite: slices.Concat(every, transactions, []string{"put", "reissue", "advance"}),
 	}
 	for _, d := range dialects {
-		s, err := newStatements(d, "x9_")
+		s, err := newStatements(d, "x9_", 0)
 		require.NoError(t, err)
 		assert.ElementsMatch(t, names[d], slices.Collect(maps.Keys(s.texts)), d)
 		for _, name := range names[d] {
@@ -150,5 +155,58 @@ func TestLedger(t *testing.T) {
 		assert.Equal(t, "b", out.Refused.Scope)
 		assert.Empty(t, out.Record.Digests)
 		assert.Equal(t, []string{"a"}, names(l.changes()))
+	})
+}
+
+// Whatever a policy is, an administrator can read it, and what is read is the same.
+func TestPolicyText(t *testing.T) {
+	t.Parallel()
+	for _, p := range []otp.Policy{
+		{},
+		{TTL: 5 * time.Minute, ResendInterval: 90 * time.Second, MaxAttempts: 3, MaxSends: 1, LiveCodes: 2, RequireBinding: true},
+		{Formats: []otp.Format{{Length: 6}, {Length: 10, Alphabet: otp.Crockford}}},
+		{Limits: otp.Limits{Recipient: []otp.Limit{{N: 3, Per: 10 * time.Minute}}, Tenant: []otp.Limit{{N: 1, Per: 744 * time.Hour}}}},
+		{TTL: -1, MaxAttempts: -1},
+	} {
+		text, err := encodePolicy(p)
+		require.NoError(t, err)
+		got, err := decodePolicy(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, p, got, text)
+	}
+	text, err := encodePolicy(otp.Policy{
+		TTL: 10 * time.Minute, ResendInterval: 30 * time.Second,
+		Limits: otp.Limits{Client: []otp.Limit{{N: 10, Per: time.Hour}, {N: 30, Per: 90 * time.Minute}}},
+	})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"ttl": "10m", "resend_interval": "30s", "limits": {"client": [{"n": 10, "per": "1h"}, {"n": 30, "per": "1h30m"}]}}`, text)
+}
+
+// FuzzPolicyText looks for a text that stops the process, or that is read as another policy than
+// it is written as.
+func FuzzPolicyText(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `null`, `{"ttl": "5m", "max_attempts": 3}`, `{"ttl": 5}`, `{"ttl": "-5m"} {}`, `{"limits": {"client": [{"n": 1, "per": "1h"}]}}`,
+		`{"formats": [{"length": 6, "alphabet": "digits"}], "require_binding": true}`, `{"ttl": "9999999h"}`, `[`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := decodePolicy(text)
+		if err != nil {
+			return
+		}
+		again, err := encodePolicy(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := decodePolicy(again)
+		if err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		third, err := encodePolicy(q)
+		if err != nil || third != again {
+			t.Fatalf("%s became %s: %v", again, third, err)
+		}
 	})
 }

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"otp.example/otp"
@@ -14,86 +13,72 @@ import (
 type locked struct {
 	text     *statements
 	transact func(ctx context.Context, do func(run runner) error) error
-	dialect  lockedDialect
-}
-
-// A lockedDialect is what the two say differently.
-type lockedDialect interface {
-	// hold reads a record that nobody else changes until the transaction ends.
-	hold(ctx context.Context, run runner, id string) (otp.Record, error)
-
-	// create makes sure that the rows of meters exist where that is needed to hold
-	// them.
-	create(ctx context.Context, run runner, names []any) error
-
-	// write stores a record in the place of old, which may be the zero Record, or
-	// changes what Reissue changes.
-	write(ctx context.Context, run runner, old, r *otp.Record, now time.Time) error
-	rewrite(ctx context.Context, run runner, old, r *otp.Record, digest []byte, live int, now time.Time) error
 }
 
 func (s *locked) putCharged(ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (out otp.Outcome, err error) {
 	l := newLedger(c)
 	err = s.transact(ctx, func(run runner) error {
-		old, err := s.dialect.hold(ctx, run, r.ID)
-		if err != nil && !errors.Is(err, otp.ErrNotFound) {
+		if out, err = s.putIn(ctx, run, l, r, now); err != nil {
 			return err
 		}
-		if old.Live(now) {
-			out = otp.Outcome{Record: old}
-			return nil
-		}
-		if err := s.loadMeters(ctx, run, l, true); err != nil {
-			return err
-		}
-		if out = l.put(old, r, now); !out.Applied {
-			return nil
-		}
-		if err := s.saveMeters(ctx, run, l); err != nil {
-			return err
-		}
-		return s.dialect.write(ctx, run, &old, &out.Record, now)
+		return s.text.log(ctx, run, putAct(&r, now, c), out)
 	})
-	if err != nil {
-		return otp.Outcome{}, fmt.Errorf("sqlstore: put: %w", err)
-	}
 	if out.Applied {
 		out.Record = detached(out.Record)
 	}
-	return out, nil
+	return out, err
+}
+
+func (s *locked) putIn(ctx context.Context, run runner, l *ledger, r otp.Record, now time.Time) (otp.Outcome, error) {
+	old, err := s.hold(ctx, run, r.ID)
+	if err != nil && !errors.Is(err, otp.ErrNotFound) {
+		return otp.Outcome{}, err
+	}
+	if old.Live(now) {
+		return otp.Outcome{Record: old}, nil
+	}
+	if err := s.loadMeters(ctx, run, l, true); err != nil {
+		return otp.Outcome{}, err
+	}
+	out := l.put(old, r, now)
+	if !out.Applied {
+		return out, nil
+	}
+	if err := s.saveMeters(ctx, run, l); err != nil {
+		return otp.Outcome{}, err
+	}
+	return out, s.write(ctx, run, &old, &out.Record)
 }
 
 func (s *locked) reissueCharged(ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (out otp.Outcome, err error) {
 	l := newLedger(c)
 	err = s.transact(ctx, func(run runner) error {
-		old, err := s.dialect.hold(ctx, run, id)
-		if err != nil {
+		if out, err = s.reissueIn(ctx, run, l, id, digest, live, now); err != nil {
 			return err
 		}
-		if old.Live(now) && old.Sends < old.MaxSends {
-			if err := s.loadMeters(ctx, run, l, true); err != nil {
-				return err
-			}
-		}
-		if out = l.reissue(old, digest, live, now); !out.Applied {
-			return nil
-		}
-		if err := s.saveMeters(ctx, run, l); err != nil {
-			return err
-		}
-		added := digest
-		if out.Refused != nil {
-			added = nil
-		}
-		return s.dialect.rewrite(ctx, run, &old, &out.Record, added, live, now)
+		return s.text.log(ctx, run, newAct("reissue", now, c), out)
 	})
-	if errors.Is(err, otp.ErrNotFound) {
-		return otp.Outcome{}, otp.ErrNotFound
-	}
+	return out, err
+}
+
+func (s *locked) reissueIn(ctx context.Context, run runner, l *ledger, id string, digest []byte, live int, now time.Time) (otp.Outcome, error) {
+	old, err := s.hold(ctx, run, id)
 	if err != nil {
-		return otp.Outcome{}, fmt.Errorf("sqlstore: reissue: %w", err)
+		return otp.Outcome{}, err
 	}
-	return out, nil
+	if old.Live(now) && old.Sends < old.MaxSends {
+		if err := s.loadMeters(ctx, run, l, true); err != nil {
+			return otp.Outcome{}, err
+		}
+	}
+	out := l.reissue(old, digest, live, now)
+	if !out.Applied {
+		return out, nil
+	}
+	if err := s.saveMeters(ctx, run, l); err != nil {
+		return otp.Outcome{}, err
+	}
+	return out, s.rewrite(ctx, run, &out.Record)
 }
 
 func (s *locked) take(ctx context.Context, c otp.Charge) (d otp.Decision, err error) {
@@ -106,25 +91,18 @@ func (s *locked) take(ctx context.Context, c otp.Charge) (d otp.Decision, err er
 		d = decision(refused)
 		return s.saveMeters(ctx, run, l)
 	})
-	if err != nil {
-		return otp.Decision{}, fmt.Errorf("sqlstore: take: %w", err)
-	}
-	return d, nil
+	return d, err
 }
 
 func (s *locked) giveAll(ctx context.Context, c []otp.Charge) error {
 	l := newLedger(c)
-	err := s.transact(ctx, func(run runner) error {
+	return s.transact(ctx, func(run runner) error {
 		if err := s.loadMeters(ctx, run, l, false); err != nil {
 			return err
 		}
 		l.give()
 		return s.saveMeters(ctx, run, l)
 	})
-	if err != nil {
-		return fmt.Errorf("sqlstore: give: %w", err)
-	}
-	return nil
 }
 
 // loadMeters reads the meters of l and holds them. To hold one that is new it must be
@@ -137,8 +115,11 @@ func (s *locked) loadMeters(ctx context.Context, run runner, l *ledger, create b
 		l.load(i, nil, false) // another try may have read something
 	}
 	names := anys(padded(l.names()))
-	if create {
-		if err := s.dialect.create(ctx, run, names); err != nil {
+	// MySQL must insert before it locks: "insert if absent" takes a weaker lock on what is
+	// present, and two that hold it and want more wait for each other. SQLite holds
+	// what does not exist as well.
+	if create && s.text.get("new_meters") != "" {
+		if _, err := run.ExecContext(ctx, s.text.list("new_meters", len(names)), names...); err != nil {
 			return err
 		}
 	}
@@ -160,5 +141,32 @@ func (s *locked) saveMeters(ctx context.Context, run runner, l *ledger) error {
 		args = append(args, m.name, notNil(m.now), expiry(m.now))
 	}
 	_, err := run.ExecContext(ctx, s.text.list("save_meters", len(dirty)), args...)
+	return err
+}
+
+// hold reads a record that nobody else changes until the transaction ends.
+func (s *locked) hold(ctx context.Context, run runner, id string) (otp.Record, error) {
+	r, found, err := oneRecord(ctx, run, s.text.get("hold"), id)
+	if err == nil && !found {
+		err = otp.ErrNotFound
+	}
+	return r, err
+}
+
+// write stores a record in the place of old, which may be the zero Record.
+func (s *locked) write(ctx context.Context, run runner, old, r *otp.Record) error {
+	args := recordArgs(r)
+	text := s.text.get("insert")
+	if old.ID != "" {
+		text = s.text.get("replace")
+		args = append(args[1:], r.ID)
+	}
+	_, err := run.ExecContext(ctx, text, args...)
+	return err
+}
+
+// rewrite stores what Reissue changes.
+func (s *locked) rewrite(ctx context.Context, run runner, r *otp.Record) error {
+	_, err := run.ExecContext(ctx, s.text.get("rewrite"), r.Sends, r.SentAt.UnixMicro(), notNil(r.Digests), r.ID)
 	return err
 }

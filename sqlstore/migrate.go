@@ -28,7 +28,7 @@ func Schema() fs.FS {
 }
 
 // schemaVersion is the number of files of each dialect.
-const schemaVersion = 1
+const schemaVersion = 3
 
 // Migrate makes the tables, or brings them to the version that this package needs. It
 // may run in many processes at once: one does it, and the others wait for that. It

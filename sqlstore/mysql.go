@@ -4,32 +4,34 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"otp.example/otp"
 )
 
-// A mysql spends with one update and a read of what it spent. Everything else is a
-// short transaction that locks rows, because no statement returns what it changed.
+// A mysql spends with one update and a read of what it spent. Everything else, and all
+// that is audited, is a short transaction that locks rows, because no statement returns
+// what it changed.
 type mysql struct {
 	locked
 	db   *sql.DB
 	pool *keptStatements
 }
 
-var errReplaced = errors.New("sqlstore: the record was replaced right after the change")
+var errReplaced = errors.New("the record was replaced right after the change")
 
 func newMySQL(db *sql.DB, text *statements) *mysql {
 	m := &mysql{db: db, pool: &keptStatements{db: db, kept: map[string]*sql.Stmt{}}}
-	m.locked = locked{text: text, transact: m.transaction, dialect: m}
+	m.locked = locked{text: text, transact: m.transaction}
 	return m
 }
 
 func (m *mysql) close() error { return m.pool.close() }
 
+func (m *mysql) use(_ context.Context, do func(runner) error) error { return do(m.pool) }
+
 func (m *mysql) get(ctx context.Context, id string) (otp.Record, error) {
-	row, _, err := m.read(ctx, id)
+	row, _, err := m.read(ctx, m.pool, id)
 	if err != nil {
 		return otp.Record{}, err
 	}
@@ -38,11 +40,11 @@ func (m *mysql) get(ctx context.Context, id string) (otp.Record, error) {
 
 // read returns the row so that Spend can put its own outcome in the place of a later
 // one.
-func (m *mysql) read(ctx context.Context, id string) (row recordRow, epoch int64, err error) {
-	found, err := one(ctx, m.pool, m.text.get("get"), []any{id}, append(row.dest(), &epoch)...)
+func (m *mysql) read(ctx context.Context, run runner, id string) (row recordRow, epoch int64, err error) {
+	found, err := one(ctx, run, m.text.get("get"), []any{id}, append(row.dest(), &epoch)...)
 	switch {
 	case err != nil:
-		return row, 0, fmt.Errorf("sqlstore: get: %w", err)
+		return row, 0, err
 	case !found:
 		return row, 0, otp.ErrNotFound
 	}
@@ -59,28 +61,53 @@ func (m *mysql) reissue(ctx context.Context, id string, digest []byte, live int,
 	return out.Record, out.Applied, err
 }
 
-func (m *mysql) spend(ctx context.Context, id string, candidates []byte, now time.Time) (otp.Record, bool, error) {
+func (m *mysql) spend(ctx context.Context, id string, candidates []byte, now time.Time) (r otp.Record, applied bool, err error) {
+	do := func(run runner) error {
+		r, applied, err = m.spendBy(ctx, run, id, candidates, now)
+		return err
+	}
+	if m.text.auditFor == 0 {
+		err = do(m.pool)
+		return r, applied, err
+	}
+	err = m.transaction(ctx, func(run runner) error {
+		if err := do(run); err != nil {
+			return err
+		}
+		return m.text.log(ctx, run, newAct("spend", now, nil), otp.Outcome{Record: r, Applied: applied})
+	})
+	return r, applied, err
+}
+
+// spendBy spends with one update and a read of what it spent.
+func (m *mysql) spendBy(ctx context.Context, run runner, id string, candidates []byte, now time.Time) (otp.Record, bool, error) {
 	list := padded(split(candidates))
 	text := m.text.list("spend", len(list))
 	args := append(anys(list), id, now.UnixMicro())
 	for range explainTries {
 		var res sql.Result
-		err := retried(func() (err error) { res, err = m.pool.ExecContext(ctx, text, args...); return err })
+		exec := func() (err error) { res, err = run.ExecContext(ctx, text, args...); return err }
+		var err error
+		if run == runner(m.pool) {
+			err = retried(exec) // the update alone: a second one would count again
+		} else {
+			err = exec() // a deadlock has rolled back the transaction, which is repeated as a whole
+		}
 		if err != nil {
-			return otp.Record{}, false, fmt.Errorf("sqlstore: spend: %w", err)
+			return otp.Record{}, false, err
 		}
 		n, err := res.RowsAffected()
 		if err != nil {
-			return otp.Record{}, false, fmt.Errorf("sqlstore: spend: %w", err)
+			return otp.Record{}, false, err
 		}
-		row, epoch, err := m.read(ctx, id)
+		row, epoch, err := m.read(ctx, run, id)
 		if err != nil {
 			return otp.Record{}, false, err
 		}
 		if n > 0 {
 			outcome, err := res.LastInsertId()
 			if err != nil {
-				return otp.Record{}, false, fmt.Errorf("sqlstore: spend: %w", err)
+				return otp.Record{}, false, err
 			}
 			const attemptsBits = 32
 			if outcome>>(attemptsBits+1) != epoch {
@@ -114,19 +141,14 @@ func (m *mysql) cancel(ctx context.Context, id string, now time.Time) (r otp.Rec
 		if r, err = m.hold(ctx, run, id); err != nil {
 			return err
 		}
-		if applied = r.Cancel(now); !applied {
-			return nil
+		if applied = r.Cancel(now); applied {
+			if _, err := run.ExecContext(ctx, m.text.get("cancel"), id); err != nil {
+				return err
+			}
 		}
-		_, err = run.ExecContext(ctx, m.text.get("cancel"), id)
-		return err
+		return m.text.log(ctx, run, newAct("cancel", now, nil), otp.Outcome{Record: r, Applied: applied})
 	})
-	if errors.Is(err, otp.ErrNotFound) {
-		return otp.Record{}, false, otp.ErrNotFound
-	}
-	if err != nil {
-		return otp.Record{}, false, fmt.Errorf("sqlstore: cancel: %w", err)
-	}
-	return r, applied, nil
+	return r, applied, err
 }
 
 // advance raises a counter that exists. To a new one somebody else may be first, with
@@ -145,10 +167,7 @@ func (m *mysql) advance(ctx context.Context, key string, counter uint64) (bool, 
 	if n == 0 && err == nil {
 		err = retried(raise)
 	}
-	if err != nil {
-		return false, fmt.Errorf("sqlstore: advance: %w", err)
-	}
-	return n > 0, nil
+	return n > 0, err
 }
 
 func (m *mysql) prune(ctx context.Context, before time.Time, most int) (int, error) {
@@ -159,37 +178,6 @@ func (m *mysql) prune(ctx context.Context, before time.Time, most int) (int, err
 		return err
 	})
 	return total, err
-}
-
-func (m *mysql) hold(ctx context.Context, run runner, id string) (otp.Record, error) {
-	r, found, err := oneRecord(ctx, run, m.text.get("lock"), id)
-	if err == nil && !found {
-		err = otp.ErrNotFound
-	}
-	return r, err
-}
-
-// create inserts before it locks. "Insert if absent" takes a weaker lock on what is
-// present, and two that hold it and want more wait for each other.
-func (m *mysql) create(ctx context.Context, run runner, names []any) error {
-	_, err := run.ExecContext(ctx, m.text.list("new_meters", len(names)), names...)
-	return err
-}
-
-func (m *mysql) write(ctx context.Context, run runner, old, r *otp.Record, _ time.Time) error {
-	args := recordArgs(r)
-	text := m.text.get("insert")
-	if old.ID != "" {
-		text = m.text.get("replace")
-		args = append(args[1:], r.ID)
-	}
-	_, err := run.ExecContext(ctx, text, args...)
-	return err
-}
-
-func (m *mysql) rewrite(ctx context.Context, run runner, _, r *otp.Record, _ []byte, _ int, _ time.Time) error {
-	_, err := run.ExecContext(ctx, m.text.get("reissue"), r.Sends, r.SentAt.UnixMicro(), notNil(r.Digests), r.ID)
-	return err
 }
 
 func (m *mysql) transaction(ctx context.Context, do func(run runner) error) error {

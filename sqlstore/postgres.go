@@ -5,22 +5,25 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"otp.example/otp"
 )
 
 // A postgres makes charges without a transaction of several round trips: Go decides
-// on meters that it has read, and one statement changes them and the record if they
-// are still the same. The first statement assumes that no meter exists and so is the
-// read for those that do.
+// on what it takes the meters to be, and one statement changes them and the record if that
+// is what they are. It takes them to be what they were when this process last wrote
+// them, or else not to exist. Where that is wrong, the statement was the read.
 type postgres struct {
 	single
 	db *sql.DB
+
+	mu   sync.Mutex
+	last map[string]otp.Meter
 }
 
 const (
@@ -29,14 +32,17 @@ const (
 	// quicker than trying again.
 	optimisticTries = 2
 
+	// maxLast bounds the memory for a better first try.
+	maxLast = 8192
+
 	// deadlockTries is how often a transaction is repeated.
 	deadlockTries = 16
 )
 
-var errContended = errors.New("sqlstore: too many others charge the same keys")
+var errContended = errors.New("too many others charge the same keys")
 
 func newPostgres(db *sql.DB, text *statements) *postgres {
-	return &postgres{single: single{text: text, run: db}, db: db}
+	return &postgres{single: single{text: text, run: db}, db: db, last: map[string]otp.Meter{}}
 }
 
 func (p *postgres) putCharged(ctx context.Context, r otp.Record, c []otp.Charge, now time.Time) (otp.Outcome, error) {
@@ -56,6 +62,7 @@ func (p *postgres) putCharged(ctx context.Context, r otp.Record, c []otp.Charge,
 			return out, out.Applied
 		},
 		args: func(out *otp.Outcome) []any { return append(recordArgs(&out.Record), now.UnixMicro()) },
+		act:  putAct(&r, now, c),
 	})
 }
 
@@ -83,6 +90,7 @@ func (p *postgres) reissueCharged(ctx context.Context, id string, digest []byte,
 			}
 			return []any{id, now.UnixMicro(), notNil(added), live}
 		},
+		act: newAct("reissue", now, c),
 	})
 	if err == nil && out.Record.ID == "" {
 		err = otp.ErrNotFound
@@ -132,14 +140,42 @@ type swap struct {
 	// record is nil while it and the meters have not been read.
 	decide func(l *ledger, old *otp.Record) (otp.Outcome, bool)
 
-	// args are what the statement gets for the record.
+	// args are what the statement gets for the record, and act what it tells the audit.
 	args func(*otp.Outcome) []any
+	act  act
 
 	old *otp.Record // as it was read
 }
 
+// recall loads the meters as this process wrote them last. Nothing is decided on them: what
+// they admit is written only if they are still so, and before they refuse they are read.
+func (p *postgres) recall(s *swap) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range s.meters {
+		m, known := p.last[s.meters[i].name]
+		s.load(i, m, known)
+	}
+}
+
+// remember keeps what was written.
+func (p *postgres) remember(s *swap) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range s.changes() {
+		if len(p.last) >= maxLast {
+			for name := range p.last { // any
+				delete(p.last, name)
+				break
+			}
+		}
+		p.last[m.name] = m.now
+	}
+}
+
 // settle repeats a swap until it holds, first without locks.
 func (p *postgres) settle(ctx context.Context, s *swap) (otp.Outcome, error) {
+	p.recall(s)
 	out, err := p.try(ctx, p.db, s, optimisticTries)
 	for range deadlockTries {
 		if !errors.Is(err, errContended) && (err == nil || kind(err) != faultRetry) {
@@ -147,8 +183,11 @@ func (p *postgres) settle(ctx context.Context, s *swap) (otp.Outcome, error) {
 		}
 		out, err = p.locked(ctx, s)
 	}
+	if err == nil && !out.Applied && s.id != "" && (s.act.operation == "put" || out.Record.ID != "") {
+		err = p.text.log(ctx, p.db, s.act, out) // what refuses changes nothing that this must go with
+	}
 	if err != nil {
-		return otp.Outcome{}, fmt.Errorf("sqlstore: %s: %w", s.name, err)
+		return otp.Outcome{}, err
 	}
 	return out, nil
 }
@@ -222,12 +261,16 @@ func (p *postgres) swap(ctx context.Context, run runner, s *swap, out *otp.Outco
 	args := s.arrays()
 	if s.id != "" {
 		args = append(args, s.args(out)...)
+		if p.text.inline {
+			args = append(args, s.act.args(out.Refused)...)
+		}
 	}
 	swapped, r, err := p.read(ctx, run, s, p.text.get(s.name), args)
 	if err != nil {
 		return false, err
 	}
 	if swapped {
+		p.remember(s)
 		out.Record, out.Applied = r, true
 		return true, nil
 	}

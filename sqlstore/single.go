@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"otp.example/otp"
@@ -22,28 +21,38 @@ type single struct {
 // it in between.
 const explainTries = 16
 
-var errUnsettled = errors.New("sqlstore: the record changes faster than it can be read")
+var errUnsettled = errors.New("the record changes faster than it can be read")
 
 // change runs a statement. If it changes nothing, a read explains why: read in the same
 // statement, the record could be older than what refused it. refuses reports
 // whether the change is refused to such a record, or where there is none.
-func (s *single) change(ctx context.Context, name, id string, args []any, refuses func(*otp.Record) bool) (otp.Record, bool, error) {
+func (s *single) change(ctx context.Context, a act, id string, args []any, refuses func(*otp.Record) bool) (otp.Record, bool, error) {
+	name := a.operation
+	if s.text.inline {
+		args = append(args, a.args(nil)...)
+	}
 	for range explainTries {
 		r, applied, err := oneRecord(ctx, s.run, s.text.get(name), args...)
 		if err != nil {
-			return otp.Record{}, false, fmt.Errorf("sqlstore: %s: %w", name, err)
-		}
-		if applied {
-			return r, true, nil
-		}
-		r, err = s.get(ctx, id)
-		switch {
-		case errors.Is(err, otp.ErrNotFound) && !refuses(nil):
-		case err != nil:
 			return otp.Record{}, false, err
-		case refuses(&r):
-			return r, false, nil
 		}
+		if !applied {
+			r, err = s.get(ctx, id)
+			switch {
+			case errors.Is(err, otp.ErrNotFound) && !refuses(nil):
+				continue
+			case err != nil:
+				return otp.Record{}, false, err
+			case !refuses(&r):
+				continue
+			}
+		}
+		if !applied || !s.text.inline {
+			if err := s.text.log(ctx, s.run, a, otp.Outcome{Record: r, Applied: applied}); err != nil {
+				return otp.Record{}, false, err
+			}
+		}
+		return r, applied, nil
 	}
 	return otp.Record{}, false, errUnsettled
 }
@@ -52,7 +61,7 @@ func (s *single) get(ctx context.Context, id string) (otp.Record, error) {
 	r, found, err := oneRecord(ctx, s.run, s.text.get("get"), id)
 	switch {
 	case err != nil:
-		return otp.Record{}, fmt.Errorf("sqlstore: get: %w", err)
+		return otp.Record{}, err
 	case !found:
 		return otp.Record{}, otp.ErrNotFound
 	}
@@ -61,48 +70,55 @@ func (s *single) get(ctx context.Context, id string) (otp.Record, error) {
 
 func (s *single) put(ctx context.Context, r otp.Record, now time.Time) (otp.Record, bool, error) {
 	args := append(recordArgs(&r), now.UnixMicro())
-	return s.change(ctx, "put", r.ID, args, func(old *otp.Record) bool { return old != nil && old.Live(now) })
+	return s.change(ctx, putAct(&r, now, nil), r.ID, args, func(old *otp.Record) bool { return old != nil && old.Live(now) })
 }
 
 func (s *single) spend(ctx context.Context, id string, candidates []byte, now time.Time) (otp.Record, bool, error) {
 	args := []any{id, now.UnixMicro(), notNil(candidates)}
-	return s.change(ctx, "spend", id, args, func(r *otp.Record) bool { return r == nil || !r.Live(now) })
+	return s.change(ctx, newAct("spend", now, nil), id, args, func(r *otp.Record) bool { return r == nil || !r.Live(now) })
 }
 
 func (s *single) reissue(ctx context.Context, id string, digest []byte, live int, now time.Time) (otp.Record, bool, error) {
 	args := []any{id, now.UnixMicro(), notNil(digest), live}
-	return s.change(ctx, "reissue", id, args, func(r *otp.Record) bool {
+	return s.change(ctx, newAct("reissue", now, nil), id, args, func(r *otp.Record) bool {
 		return r == nil || !r.Live(now) || r.Sends >= r.MaxSends
 	})
 }
 
 func (s *single) cancel(ctx context.Context, id string, now time.Time) (otp.Record, bool, error) {
 	args := []any{id, now.UnixMicro()}
-	return s.change(ctx, "cancel", id, args, func(r *otp.Record) bool { return r == nil || !r.Live(now) })
+	return s.change(ctx, newAct("cancel", now, nil), id, args, func(r *otp.Record) bool { return r == nil || !r.Live(now) })
 }
 
 func (s *single) advance(ctx context.Context, key string, counter uint64) (bool, error) {
 	n, err := changed(ctx, s.run, s.text.get("advance"), key, counterBytes(counter))
-	if err != nil {
-		return false, fmt.Errorf("sqlstore: advance: %w", err)
-	}
-	return n > 0, nil
+	return n > 0, err
 }
 
 // counterBytes orders bytes as numbers: no server has an integer for all counters.
 func counterBytes(counter uint64) []byte { return binary.BigEndian.AppendUint64(nil, counter) }
 
-// prune forgets challenges and then, if there is room, meters.
+// prune forgets challenges and then, if there is room, meters and what the audit need
+// no longer keep.
 func prune(ctx context.Context, run runner, text *statements, before time.Time, most int) (int, error) {
 	total := 0
-	for _, name := range []string{"prune_challenges", "prune_meters"} {
-		if total >= most {
-			break
+	for _, p := range []struct {
+		name   string
+		before time.Time
+		skip   bool
+	}{
+		{name: "prune_challenges", before: before},
+		{name: "prune_meters", before: before},
+		{name: "prune_credentials", before: before},
+		{name: "prune_audit", before: before.Add(-text.auditFor), skip: text.auditFor == 0},
+	} {
+		if p.skip || total >= most {
+			continue
 		}
-		n, err := changed(ctx, run, text.get(name), before.UnixMicro(), most-total)
+		n, err := changed(ctx, run, text.get(p.name), p.before.UnixMicro(), most-total)
 		total += n
 		if err != nil {
-			return total, fmt.Errorf("sqlstore: prune: %w", err)
+			return total, err
 		}
 	}
 	return total, nil

@@ -34,11 +34,11 @@ const (
 	busyTries = 100
 )
 
-var errClosed = errors.New("sqlstore: store is closed")
+var errClosed = errors.New("store is closed")
 
 func newSQLite(db *sql.DB, text *statements, check func(context.Context, runner) error) *sqlite {
 	s := &sqlite{db: db, check: check, turn: make(chan struct{}, 1)}
-	s.locked = locked{text: text, transact: s.transaction, dialect: s}
+	s.locked = locked{text: text, transact: s.transaction}
 	return s
 }
 
@@ -180,65 +180,49 @@ func (s *sqlite) QueryContext(ctx context.Context, text string, args ...any) (*s
 	return st.QueryContext(ctx, args...)
 }
 
-// single makes a change with one statement.
-func (s *sqlite) single(ctx context.Context, do func(*single) error) error {
-	return s.use(ctx, func(run runner) error { return do(&single{text: s.text, run: run}) })
+// change makes a change with one statement, or in a transaction with the audit of it.
+func (s *sqlite) change(ctx context.Context, do func(*single) error) error {
+	on := s.use
+	if s.text.auditFor > 0 {
+		on = s.transaction
+	}
+	return on(ctx, func(run runner) error { return do(&single{text: s.text, run: run}) })
 }
 
 func (s *sqlite) get(ctx context.Context, id string) (r otp.Record, err error) {
-	err = s.single(ctx, func(one *single) error { r, err = one.get(ctx, id); return err })
+	err = s.use(ctx, func(run runner) error { r, err = (&single{text: s.text, run: run}).get(ctx, id); return err })
 	return r, err
 }
 
 func (s *sqlite) put(ctx context.Context, r otp.Record, now time.Time) (rec otp.Record, applied bool, err error) {
-	err = s.single(ctx, func(one *single) error { rec, applied, err = one.put(ctx, r, now); return err })
+	err = s.change(ctx, func(one *single) error { rec, applied, err = one.put(ctx, r, now); return err })
 	return rec, applied, err
 }
 
 func (s *sqlite) spend(ctx context.Context, id string, candidates []byte, now time.Time) (r otp.Record, applied bool, err error) {
-	err = s.single(ctx, func(one *single) error { r, applied, err = one.spend(ctx, id, candidates, now); return err })
+	err = s.change(ctx, func(one *single) error { r, applied, err = one.spend(ctx, id, candidates, now); return err })
 	return r, applied, err
 }
 
 func (s *sqlite) reissue(ctx context.Context, id string, digest []byte, live int, now time.Time) (r otp.Record, applied bool, err error) {
-	err = s.single(ctx, func(one *single) error { r, applied, err = one.reissue(ctx, id, digest, live, now); return err })
+	err = s.change(ctx, func(one *single) error { r, applied, err = one.reissue(ctx, id, digest, live, now); return err })
 	return r, applied, err
 }
 
 func (s *sqlite) cancel(ctx context.Context, id string, now time.Time) (r otp.Record, applied bool, err error) {
-	err = s.single(ctx, func(one *single) error { r, applied, err = one.cancel(ctx, id, now); return err })
+	err = s.change(ctx, func(one *single) error { r, applied, err = one.cancel(ctx, id, now); return err })
 	return r, applied, err
 }
 
 func (s *sqlite) advance(ctx context.Context, key string, counter uint64) (applied bool, err error) {
-	err = s.single(ctx, func(one *single) error { applied, err = one.advance(ctx, key, counter); return err })
+	err = s.use(ctx, func(run runner) error {
+		applied, err = (&single{text: s.text, run: run}).advance(ctx, key, counter)
+		return err
+	})
 	return applied, err
 }
 
 func (s *sqlite) prune(ctx context.Context, before time.Time, most int) (n int, err error) {
 	err = s.use(ctx, func(run runner) error { n, err = prune(ctx, run, s.text, before, most); return err })
 	return n, err
-}
-
-func (s *sqlite) hold(ctx context.Context, run runner, id string) (otp.Record, error) {
-	return (&single{text: s.text, run: run}).get(ctx, id)
-}
-
-// create has nothing to do: the transaction holds what does not exist as well.
-func (s *sqlite) create(context.Context, runner, []any) error { return nil }
-
-func (s *sqlite) write(ctx context.Context, run runner, _, r *otp.Record, now time.Time) error {
-	return mustApply((&single{text: s.text, run: run}).put(ctx, *r, now))
-}
-
-func (s *sqlite) rewrite(ctx context.Context, run runner, old, _ *otp.Record, digest []byte, live int, now time.Time) error {
-	return mustApply((&single{text: s.text, run: run}).reissue(ctx, old.ID, digest, live, now))
-}
-
-// mustApply turns a refusal of what Go has decided already into a fault.
-func mustApply(_ otp.Record, applied bool, err error) error {
-	if err == nil && !applied {
-		err = errUnsettled
-	}
-	return err
 }

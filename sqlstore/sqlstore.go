@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,11 @@ type Options struct {
 	// underscore, then also digits, at most 32 in all. Empty means "otp_".
 	Prefix string
 
+	// AuditFor makes the Store write a row for each call that is about a challenge, with
+	// what it changes and in the same transaction, and keep it for so long, until
+	// Prune forgets it. All processes should have the same. Zero means no audit.
+	AuditFor time.Duration
+
 	// InsecureAcceptLoss lets New accept a server that may forget what it has
 	// acknowledged. After a crash of such a server a code that was used can be used
 	// again, and attempts and limits that were spent are open again.
@@ -26,12 +32,16 @@ type Options struct {
 
 // A Store keeps records, meters and counters in the tables of a database. It is safe
 // for concurrent use, by many processes too. Make one with [New].
-type Store struct{ b backend }
+type Store struct {
+	b    backend
+	text *statements
+}
 
 var (
-	_ otp.ChargingStore = (*Store)(nil)
-	_ otp.CounterStore  = (*Store)(nil)
-	_ otp.Pruner        = (*Store)(nil)
+	_ otp.ChargingStore   = (*Store)(nil)
+	_ otp.CounterStore    = (*Store)(nil)
+	_ otp.CredentialStore = (*Store)(nil)
+	_ otp.Pruner          = (*Store)(nil)
 )
 
 // A backend is a Store whose arguments have been checked. Its times are in
@@ -50,6 +60,9 @@ type backend interface {
 
 	advance(ctx context.Context, key string, counter uint64) (bool, error)
 	prune(ctx context.Context, before time.Time, most int) (int, error)
+
+	// use calls do with what runs single statements.
+	use(ctx context.Context, do func(run runner) error) error
 	close() error
 }
 
@@ -68,7 +81,7 @@ func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := newStatements(d, prefix)
+	text, err := newStatements(d, prefix, o.AuditFor)
 	if err != nil {
 		return nil, err
 	}
@@ -84,15 +97,15 @@ func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 		if err := s.use(ctx, func(runner) error { return nil }); err != nil {
 			return nil, err
 		}
-		return &Store{b: s}, nil
+		return &Store{b: s, text: text}, nil
 	}
 	if err := check(ctx, db); err != nil {
 		return nil, err
 	}
 	if d == MySQL {
-		return &Store{b: newMySQL(db, text)}, nil
+		return &Store{b: newMySQL(db, text), text: text}, nil
 	}
-	return &Store{b: newPostgres(db, text)}, nil
+	return &Store{b: newPostgres(db, text), text: text}, nil
 }
 
 func (o Options) resolve(ctx context.Context, db *sql.DB) (Dialect, string, error) {
@@ -102,6 +115,9 @@ func (o Options) resolve(ctx context.Context, db *sql.DB) (Dialect, string, erro
 	}
 	if !isPrefix(prefix) {
 		return 0, "", fmt.Errorf("sqlstore: Options.Prefix %q is not a lower-case identifier of at most 32 bytes", prefix)
+	}
+	if o.AuditFor < 0 {
+		return 0, "", errors.New("sqlstore: Options.AuditFor is negative")
 	}
 	switch o.Dialect {
 	case 0:
@@ -131,6 +147,8 @@ func (s *Store) Close() error { return s.b.close() }
 
 func (p *postgres) close() error { return nil }
 
+func (p *postgres) use(_ context.Context, do func(runner) error) error { return do(p.db) }
+
 // Put stores r unless a live record has its ID.
 func (s *Store) Put(ctx context.Context, r otp.Record, now time.Time) (otp.Record, bool, error) {
 	if err := done(ctx); err != nil {
@@ -139,7 +157,7 @@ func (s *Store) Put(ctx context.Context, r otp.Record, now time.Time) (otp.Recor
 	if err := checkRecord(&r); err != nil {
 		return otp.Record{}, false, err
 	}
-	return s.b.put(ctx, detached(r), micro(now))
+	return call("put").change(s.b.put(ctx, detached(r), micro(now)))
 }
 
 // Get returns the record with the given ID.
@@ -147,7 +165,8 @@ func (s *Store) Get(ctx context.Context, id string) (otp.Record, error) {
 	if err := lookup(ctx, id); err != nil {
 		return otp.Record{}, err
 	}
-	return s.b.get(ctx, id)
+	r, err := s.b.get(ctx, id)
+	return r, call("get").fault(err)
 }
 
 // Spend counts one attempt against a live record and verifies it if one of the
@@ -156,7 +175,7 @@ func (s *Store) Spend(ctx context.Context, id string, candidates []byte, now tim
 	if err := lookup(ctx, id); err != nil {
 		return otp.Record{}, false, err
 	}
-	return s.b.spend(ctx, id, candidates, micro(now))
+	return call("spend").change(s.b.spend(ctx, id, candidates, micro(now)))
 }
 
 // Reissue counts one send against a live record and adds digest. It keeps
@@ -168,7 +187,7 @@ func (s *Store) Reissue(ctx context.Context, id string, digest []byte, live int,
 	if err := checkReissue(digest, live); err != nil {
 		return otp.Record{}, false, err
 	}
-	return s.b.reissue(ctx, id, digest, min(live, maxDigests), micro(now))
+	return call("reissue").change(s.b.reissue(ctx, id, digest, min(live, maxDigests), micro(now)))
 }
 
 // Cancel ends a live record.
@@ -176,7 +195,7 @@ func (s *Store) Cancel(ctx context.Context, id string, now time.Time) (otp.Recor
 	if err := lookup(ctx, id); err != nil {
 		return otp.Record{}, false, err
 	}
-	return s.b.cancel(ctx, id, micro(now))
+	return call("cancel").change(s.b.cancel(ctx, id, micro(now)))
 }
 
 // PutCharged is Put together with the charges c: all of it happens or none, but
@@ -191,7 +210,7 @@ func (s *Store) PutCharged(ctx context.Context, r otp.Record, c []otp.Charge, no
 	if err := checkCharges(c); err != nil {
 		return otp.Outcome{}, err
 	}
-	return s.b.putCharged(ctx, detached(r), c, micro(now))
+	return call("put").outcome(s.b.putCharged(ctx, detached(r), c, micro(now)))
 }
 
 // ReissueCharged is Reissue together with the charges c: all of it happens or
@@ -206,7 +225,7 @@ func (s *Store) ReissueCharged(ctx context.Context, id string, digest []byte, li
 	if err := checkCharges(c); err != nil {
 		return otp.Outcome{}, err
 	}
-	return s.b.reissueCharged(ctx, id, digest, min(live, maxDigests), c, micro(now))
+	return call("reissue").outcome(s.b.reissueCharged(ctx, id, digest, min(live, maxDigests), c, micro(now)))
 }
 
 // Take charges cost to every limit of key, or to none.
@@ -218,7 +237,11 @@ func (s *Store) Take(ctx context.Context, key string, cost int64, limits []otp.L
 	if err := checkKey(key); err != nil {
 		return otp.Decision{}, err
 	}
-	return s.b.take(ctx, c)
+	d, err := s.b.take(ctx, c)
+	if err != nil {
+		return otp.Decision{}, call("take").fault(err)
+	}
+	return d, nil
 }
 
 // Give returns what a Take charged.
@@ -237,7 +260,7 @@ func (s *Store) GiveAll(ctx context.Context, c []otp.Charge) error {
 	if len(c) == 0 {
 		return nil
 	}
-	return s.b.giveAll(ctx, c)
+	return call("give").fault(s.b.giveAll(ctx, c))
 }
 
 // Advance sets key to counter and reports true if counter is greater than the stored
@@ -249,7 +272,8 @@ func (s *Store) Advance(ctx context.Context, key string, counter uint64) (bool, 
 	if err := checkKey(key); err != nil {
 		return false, err
 	}
-	return s.b.advance(ctx, key, counter)
+	applied, err := s.b.advance(ctx, key, counter)
+	return applied && err == nil, call("advance").fault(err)
 }
 
 // Prune forgets at most max records and meters that expired at or before the given
@@ -261,7 +285,8 @@ func (s *Store) Prune(ctx context.Context, before time.Time, max int) (int, erro
 	if max <= 0 {
 		return 0, nil
 	}
-	return s.b.prune(ctx, micro(before), max)
+	n, err := s.b.prune(ctx, micro(before), max)
+	return n, call("prune").fault(err)
 }
 
 func (p *postgres) prune(ctx context.Context, before time.Time, most int) (int, error) {

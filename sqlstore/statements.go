@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 )
 
 //go:embed queries/*.sql
@@ -17,6 +18,9 @@ const defaultPrefix = "otp_"
 type statements struct {
 	texts map[string]string
 	lists sync.Map // listKey to text
+
+	auditFor time.Duration // zero: there is no audit
+	inline   bool          // statements that change a record write the audit themselves
 }
 
 type listKey struct {
@@ -25,12 +29,12 @@ type listKey struct {
 }
 
 // newStatements reads the file of a dialect and puts prefix before its tables.
-func newStatements(d Dialect, prefix string) (*statements, error) {
+func newStatements(d Dialect, prefix string, auditFor time.Duration) (*statements, error) {
 	file, err := queryFiles.ReadFile("queries/" + d.String() + ".sql")
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
-	s := &statements{texts: map[string]string{}}
+	s := &statements{texts: map[string]string{}, auditFor: auditFor}
 	const mark = "\n-- name: "
 	_, rest, _ := strings.Cut(string(file), mark)
 	for part := range strings.SplitSeq(rest, mark) {
@@ -38,7 +42,30 @@ func newStatements(d Dialect, prefix string) (*statements, error) {
 		text, _, _ = strings.Cut(text, ";\n") // comments for the next one follow
 		s.texts[name] = strings.ReplaceAll(text, defaultPrefix, prefix)
 	}
+	if s.inline = auditFor > 0 && d == PostgreSQL; s.inline {
+		for _, name := range []string{"put", "spend", "reissue", "cancel", "put_charged", "reissue_charged"} {
+			s.texts[name] = s.logging(s.texts[name])
+		}
+	}
 	return s, nil
+}
+
+// logging returns a statement of PostgreSQL that writes a row of the audit with what it
+// changes.
+func (s *statements) logging(text string) string {
+	own := 0 // parameters
+	for strings.Contains(text, fmt.Sprintf("$%d", own+1)) {
+		own++
+	}
+	log := s.texts["logged"]
+	for i := range auditParameters {
+		log = strings.ReplaceAll(log, fmt.Sprintf("{{%d}}", i+1), fmt.Sprintf("$%d", own+i+1))
+	}
+	log = "logged AS (\n" + log + "\n)"
+	if head, tail, found := strings.Cut(text, ", record AS ("); found {
+		return head + ", " + log + ", record AS (" + tail
+	}
+	return "WITH changed AS (\n" + text + "\n), " + log + "\nSELECT * FROM changed"
 }
 
 // get returns a statement without a list.

@@ -28,7 +28,7 @@ WHERE id = ? AND state = 1 AND attempts < max_attempts AND expires_at > ?;
 
 -- The rest runs in transactions that hold the row.
 
--- name: lock
+-- name: hold
 SELECT id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at
 FROM otp_challenge
 WHERE id = ?
@@ -46,7 +46,7 @@ UPDATE otp_challenge SET
   created_at = ?, sent_at = ?, expires_at = ?, epoch = (epoch + 1) % 1048576
 WHERE id = ?;
 
--- name: reissue
+-- name: rewrite
 UPDATE otp_challenge SET sends = ?, sent_at = ?, digests = ? WHERE id = ?;
 
 -- name: cancel
@@ -74,3 +74,83 @@ DELETE FROM otp_challenge WHERE expires_at <= ? ORDER BY expires_at LIMIT ?;
 
 -- name: prune_meters
 DELETE FROM otp_meter WHERE until <= ? ORDER BY until LIMIT ?;
+
+-- Policies. The newest row of a key counts, but what was made as a default never
+-- counts more than what somebody wrote.
+
+-- name: policies
+SELECT p.tenant, p.channel, p.code_usage, p.policy, p.changed_by, p.changed_at
+FROM otp_policy p
+WHERE NOT EXISTS (
+  SELECT 1 FROM otp_policy q
+  WHERE q.tenant = p.tenant AND q.channel = p.channel AND q.code_usage = p.code_usage
+    AND CASE q.changed_by WHEN 'defaults' THEN 0 ELSE q.id END > CASE p.changed_by WHEN 'defaults' THEN 0 ELSE p.id END)
+ORDER BY p.id;
+
+-- name: policy_history
+SELECT tenant, channel, code_usage, policy, changed_by, changed_at
+FROM otp_policy
+WHERE tenant = ? AND channel = ? AND code_usage = ?
+ORDER BY id;
+
+-- name: set_policy
+INSERT INTO otp_policy (tenant, channel, code_usage, policy, changed_by)
+VALUES (?, ?, ?, ?, ?);
+
+-- name: add_policy
+INSERT INTO otp_policy (tenant, channel, code_usage, policy, changed_by)
+SELECT n.tenant, n.channel, n.code_usage, n.policy, n.changed_by
+FROM (SELECT ? AS tenant, ? AS channel, ? AS code_usage, ? AS policy, ? AS changed_by) AS n
+WHERE NOT EXISTS (
+  SELECT 1 FROM otp_policy q WHERE q.tenant = n.tenant AND q.channel = n.channel AND q.code_usage = n.code_usage);
+
+-- The audit trail.
+
+-- name: log
+INSERT INTO otp_audit
+  (at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope)
+VALUES
+  (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: audit_challenge
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE challenge = ? AND seq > ?
+ORDER BY seq LIMIT ?;
+
+-- name: audit_subject
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE (challenge, created_at) IN (SELECT challenge, created_at FROM otp_audit WHERE subject = ?)
+  AND seq > ?
+ORDER BY seq LIMIT ?;
+
+-- name: audit_recipient
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE (challenge, created_at) IN (SELECT challenge, created_at FROM otp_audit WHERE recipient = ?)
+  AND seq > ?
+ORDER BY seq LIMIT ?;
+
+-- name: prune_audit
+DELETE FROM otp_audit WHERE at <= ? ORDER BY at LIMIT ?;
+
+-- Credentials. A value is replaced if it is still the one that was read.
+
+-- name: credentials
+SELECT value FROM otp_credential WHERE name = ?;
+
+-- name: new_credentials
+INSERT IGNORE INTO otp_credential (value, until, name) VALUES (?, ?, ?);
+
+-- name: swap_credentials
+UPDATE otp_credential SET value = ?, until = ?, swaps = swaps + 1 WHERE name = ? AND value = ?;
+
+-- name: drop_credentials
+DELETE FROM otp_credential WHERE name = ? AND value = ?;
+
+-- name: list_credentials
+SELECT name FROM otp_credential WHERE name > ? ORDER BY name LIMIT ?;
+
+-- name: prune_credentials
+DELETE FROM otp_credential WHERE until <= ? ORDER BY until LIMIT ?;

@@ -49,47 +49,52 @@ WHERE id = $1::text AND state = 1 AND attempts < max_attempts AND expires_at > $
 RETURNING id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at;
 
 -- The next three change meters, and a record with them, if no meter has changed since
--- it was read: $1 names, $2 what they were (NULL: no such row), $3 what they shall be
+-- it was read: $1 names in order, $2 what they were (NULL: no such row), $3 what they shall be
 -- (NULL: as they are), $4 until when. They say whether they did, and what the meters
 -- were when the statement began. A row that somebody else inserts meanwhile fails the
 -- statement as a duplicate, and it is tried again.
+--
+-- Meters are looked up one by one, and updated as conflicts, so that the server cannot but
+-- use the index. A join has two ways, and the plan that is chosen while the table is
+-- new, to read all of it, would be kept for a minute in which the table may grow.
+--
+-- Arrays are (SELECT $1), so that the server does not see how long they are. If it did it would
+-- think that a plan for this length is worth making each time, which takes longer than
+-- all the rest.
 
 -- name: take
-WITH want AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::text[], $2::text::bytea[], $3::text::bytea[], $4::text::bigint[])
+WITH meters AS MATERIALIZED (
+  SELECT w.*, (SELECT m.meter FROM otp_meter m WHERE m.name = w.name) AS meter, h.name IS NOT NULL AS held
+  FROM unnest((SELECT $1::text)::text[], (SELECT $2::text)::bytea[], (SELECT $3::text)::bytea[], (SELECT $4::text)::bigint[])
     WITH ORDINALITY AS w(name, was, becomes, until, place)
-), seen AS MATERIALIZED (
-  SELECT w.place, w.was, m.meter FROM want w LEFT JOIN otp_meter m ON m.name = w.name
-), held AS MATERIALIZED (
-  SELECT m.name FROM want w JOIN otp_meter m ON m.name = w.name AND m.meter = w.was
-  ORDER BY m.name FOR UPDATE OF m
+  LEFT JOIN LATERAL (
+    SELECT m.name FROM otp_meter m WHERE m.name = w.name AND m.meter = w.was FOR NO KEY UPDATE
+  ) AS h ON true
 ), same AS MATERIALIZED (
   SELECT 1 AS yes
-  WHERE NOT EXISTS (SELECT FROM seen WHERE was IS NULL AND meter IS NOT NULL)
-    AND (SELECT count(*) FROM held) = (SELECT count(was) FROM want)
+  WHERE NOT EXISTS (SELECT FROM meters WHERE CASE WHEN was IS NULL THEN meter IS NOT NULL ELSE NOT held END)
 ), inserted AS (
   INSERT INTO otp_meter (name, meter, until)
-  SELECT w.name, w.becomes, w.until FROM same, want w WHERE w.was IS NULL AND w.becomes IS NOT NULL ORDER BY w.name
+  SELECT w.name, w.becomes, w.until FROM same, meters w WHERE w.was IS NULL AND w.becomes IS NOT NULL ORDER BY w.place
 ), updated AS (
-  UPDATE otp_meter AS m SET meter = w.becomes, until = w.until
-  FROM same, want w WHERE m.name = w.name AND w.was IS NOT NULL AND w.becomes IS NOT NULL
+  INSERT INTO otp_meter (name, meter, until)
+  SELECT w.name, w.becomes, w.until FROM same, meters w WHERE w.was IS NOT NULL AND w.becomes IS NOT NULL ORDER BY w.place
+  ON CONFLICT (name) DO UPDATE SET meter = excluded.meter, until = excluded.until
 )
 SELECT EXISTS (SELECT FROM same),
-  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM seen ORDER BY place), ',');
+  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ',');
 
 -- name: put_charged
-WITH want AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::text[], $2::text::bytea[], $3::text::bytea[], $4::text::bigint[])
+WITH meters AS MATERIALIZED (
+  SELECT w.*, (SELECT m.meter FROM otp_meter m WHERE m.name = w.name) AS meter, h.name IS NOT NULL AS held
+  FROM unnest((SELECT $1::text)::text[], (SELECT $2::text)::bytea[], (SELECT $3::text)::bytea[], (SELECT $4::text)::bigint[])
     WITH ORDINALITY AS w(name, was, becomes, until, place)
-), seen AS MATERIALIZED (
-  SELECT w.place, w.was, m.meter FROM want w LEFT JOIN otp_meter m ON m.name = w.name
-), held AS MATERIALIZED (
-  SELECT m.name FROM want w JOIN otp_meter m ON m.name = w.name AND m.meter = w.was
-  ORDER BY m.name FOR UPDATE OF m
+  LEFT JOIN LATERAL (
+    SELECT m.name FROM otp_meter m WHERE m.name = w.name AND m.meter = w.was FOR NO KEY UPDATE
+  ) AS h ON true
 ), same AS MATERIALIZED (
   SELECT 1 AS yes
-  WHERE NOT EXISTS (SELECT FROM seen WHERE was IS NULL AND meter IS NOT NULL)
-    AND (SELECT count(*) FROM held) = (SELECT count(was) FROM want)
+  WHERE NOT EXISTS (SELECT FROM meters WHERE CASE WHEN was IS NULL THEN meter IS NOT NULL ELSE NOT held END)
 ), changed AS (
   INSERT INTO otp_challenge AS o
     (id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at)
@@ -106,10 +111,11 @@ WITH want AS MATERIALIZED (
   RETURNING id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at
 ), inserted AS (
   INSERT INTO otp_meter (name, meter, until)
-  SELECT w.name, w.becomes, w.until FROM changed, want w WHERE w.was IS NULL AND w.becomes IS NOT NULL ORDER BY w.name
+  SELECT w.name, w.becomes, w.until FROM changed, meters w WHERE w.was IS NULL AND w.becomes IS NOT NULL ORDER BY w.place
 ), updated AS (
-  UPDATE otp_meter AS m SET meter = w.becomes, until = w.until
-  FROM changed, want w WHERE m.name = w.name AND w.was IS NOT NULL AND w.becomes IS NOT NULL
+  INSERT INTO otp_meter (name, meter, until)
+  SELECT w.name, w.becomes, w.until FROM changed, meters w WHERE w.was IS NOT NULL AND w.becomes IS NOT NULL ORDER BY w.place
+  ON CONFLICT (name) DO UPDATE SET meter = excluded.meter, until = excluded.until
 ), record AS (
   SELECT * FROM changed
   UNION ALL
@@ -117,23 +123,21 @@ WITH want AS MATERIALIZED (
   FROM otp_challenge WHERE id = $5::text AND NOT EXISTS (SELECT FROM changed)
 )
 SELECT EXISTS (SELECT FROM changed),
-  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM seen ORDER BY place), ','),
+  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ','),
   record.*
 FROM (SELECT 1) AS always LEFT JOIN record ON true;
 
 -- name: reissue_charged
-WITH want AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::text[], $2::text::bytea[], $3::text::bytea[], $4::text::bigint[])
+WITH meters AS MATERIALIZED (
+  SELECT w.*, (SELECT m.meter FROM otp_meter m WHERE m.name = w.name) AS meter, h.name IS NOT NULL AS held
+  FROM unnest((SELECT $1::text)::text[], (SELECT $2::text)::bytea[], (SELECT $3::text)::bytea[], (SELECT $4::text)::bigint[])
     WITH ORDINALITY AS w(name, was, becomes, until, place)
-), seen AS MATERIALIZED (
-  SELECT w.place, w.was, m.meter FROM want w LEFT JOIN otp_meter m ON m.name = w.name
-), held AS MATERIALIZED (
-  SELECT m.name FROM want w JOIN otp_meter m ON m.name = w.name AND m.meter = w.was
-  ORDER BY m.name FOR UPDATE OF m
+  LEFT JOIN LATERAL (
+    SELECT m.name FROM otp_meter m WHERE m.name = w.name AND m.meter = w.was FOR NO KEY UPDATE
+  ) AS h ON true
 ), same AS MATERIALIZED (
   SELECT 1 AS yes
-  WHERE NOT EXISTS (SELECT FROM seen WHERE was IS NULL AND meter IS NOT NULL)
-    AND (SELECT count(*) FROM held) = (SELECT count(was) FROM want)
+  WHERE NOT EXISTS (SELECT FROM meters WHERE CASE WHEN was IS NULL THEN meter IS NOT NULL ELSE NOT held END)
 ), changed AS (
   UPDATE otp_challenge SET
     sends = sends + 1,
@@ -145,10 +149,11 @@ WITH want AS MATERIALIZED (
   RETURNING id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at
 ), inserted AS (
   INSERT INTO otp_meter (name, meter, until)
-  SELECT w.name, w.becomes, w.until FROM changed, want w WHERE w.was IS NULL AND w.becomes IS NOT NULL ORDER BY w.name
+  SELECT w.name, w.becomes, w.until FROM changed, meters w WHERE w.was IS NULL AND w.becomes IS NOT NULL ORDER BY w.place
 ), updated AS (
-  UPDATE otp_meter AS m SET meter = w.becomes, until = w.until
-  FROM changed, want w WHERE m.name = w.name AND w.was IS NOT NULL AND w.becomes IS NOT NULL
+  INSERT INTO otp_meter (name, meter, until)
+  SELECT w.name, w.becomes, w.until FROM changed, meters w WHERE w.was IS NOT NULL AND w.becomes IS NOT NULL ORDER BY w.place
+  ON CONFLICT (name) DO UPDATE SET meter = excluded.meter, until = excluded.until
 ), record AS (
   SELECT * FROM changed
   UNION ALL
@@ -156,16 +161,15 @@ WITH want AS MATERIALIZED (
   FROM otp_challenge WHERE id = $5::text AND NOT EXISTS (SELECT FROM changed)
 )
 SELECT EXISTS (SELECT FROM changed),
-  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM seen ORDER BY place), ','),
+  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ','),
   record.*
 FROM (SELECT 1) AS always LEFT JOIN record ON true;
 
 -- name: look
 SELECT false,
   array_to_string(ARRAY(
-    SELECT coalesce(encode(m.meter, 'hex'), '-')
-    FROM unnest($1::text::text[]) WITH ORDINALITY AS w(name, place) LEFT JOIN otp_meter m ON m.name = w.name
-    ORDER BY w.place), ','),
+    SELECT coalesce(encode((SELECT m.meter FROM otp_meter m WHERE m.name = w.name), 'hex'), '-')
+    FROM unnest((SELECT $1::text)::text[]) WITH ORDINALITY AS w(name, place) ORDER BY w.place), ','),
   r.id, r.digests, r.sealed, r.state, r.attempts, r.max_attempts, r.sends, r.max_sends, r.created_at, r.sent_at, r.expires_at
 FROM (SELECT 1) AS always LEFT JOIN otp_challenge r ON r.id = $2::text;
 
@@ -174,21 +178,126 @@ FROM (SELECT 1) AS always LEFT JOIN otp_challenge r ON r.id = $2::text;
 
 -- name: new_meters
 INSERT INTO otp_meter (name, meter, until)
-SELECT name, '', 0 FROM unnest($1::text::text[]) AS w(name) ORDER BY name COLLATE "C"
+SELECT name, '', 0 FROM unnest((SELECT $1::text)::text[]) AS w(name) ORDER BY name COLLATE "C"
 ON CONFLICT DO NOTHING;
 
 -- name: lock_meters
-SELECT name, meter FROM otp_meter WHERE name = ANY ($1::text::text[]) ORDER BY name FOR UPDATE;
+SELECT m.name, m.meter
+FROM unnest((SELECT $1::text)::text[]) AS w(name)
+CROSS JOIN LATERAL (SELECT m.name, m.meter FROM otp_meter m WHERE m.name = w.name FOR NO KEY UPDATE) AS m;
 
 -- name: advance
 INSERT INTO otp_counter AS o (name, counter) VALUES ($1::text, $2::bytea)
 ON CONFLICT (name) DO UPDATE SET counter = excluded.counter WHERE o.counter < excluded.counter;
 
+-- ARRAY is worked out once. IN may be worked out for each row, with other rows each time,
+-- so that more than the limit is deleted. Rows that are held here stay as they were found.
+
 -- name: prune_challenges
-DELETE FROM otp_challenge WHERE expires_at <= $1::bigint AND id IN (
-  SELECT id FROM otp_challenge WHERE expires_at <= $1::bigint LIMIT $2::bigint FOR UPDATE SKIP LOCKED);
+DELETE FROM otp_challenge WHERE id = ANY (ARRAY(
+  SELECT id FROM otp_challenge WHERE expires_at <= $1::bigint ORDER BY expires_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED));
 
 -- name: prune_meters
-DELETE FROM otp_meter WHERE until <= $1::bigint AND name IN (
+DELETE FROM otp_meter WHERE name = ANY (ARRAY(
   SELECT name FROM otp_meter
-  WHERE until_hour <= $1::bigint / 3600000000 AND until <= $1::bigint LIMIT $2::bigint FOR UPDATE SKIP LOCKED);
+  WHERE until_hour <= $1::bigint / 3600000000 AND until <= $1::bigint
+  ORDER BY until_hour LIMIT $2::bigint FOR UPDATE SKIP LOCKED));
+
+-- Policies. The newest row of a key counts, but what was made as a default never
+-- counts more than what somebody wrote.
+
+-- name: policies
+SELECT p.tenant, p.channel, p.code_usage, p.policy::text, p.changed_by, p.changed_at
+FROM otp_policy p
+WHERE NOT EXISTS (
+  SELECT 1 FROM otp_policy q
+  WHERE q.tenant = p.tenant AND q.channel = p.channel AND q.code_usage = p.code_usage
+    AND CASE q.changed_by WHEN 'defaults' THEN 0 ELSE q.id END > CASE p.changed_by WHEN 'defaults' THEN 0 ELSE p.id END)
+ORDER BY p.id;
+
+-- name: policy_history
+SELECT tenant, channel, code_usage, policy::text, changed_by, changed_at
+FROM otp_policy
+WHERE tenant = $1::text AND channel = $2::text AND code_usage = $3::text
+ORDER BY id;
+
+-- name: set_policy
+INSERT INTO otp_policy (tenant, channel, code_usage, policy, changed_by)
+VALUES ($1::text, $2::text, $3::text, $4::text::jsonb, $5::text);
+
+-- name: add_policy
+INSERT INTO otp_policy (tenant, channel, code_usage, policy, changed_by)
+SELECT $1::text, $2::text, $3::text, $4::text::jsonb, $5::text
+WHERE NOT EXISTS (SELECT 1 FROM otp_policy WHERE tenant = $1::text AND channel = $2::text AND code_usage = $3::text);
+
+-- The audit trail.
+
+-- name: log
+INSERT INTO otp_audit
+  (at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope)
+VALUES
+  ($1::bigint, $2::text, $3::text, $4::text, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
+   $9::text, $10::text, $11::text, $12::text);
+
+-- A statement that changes a record does this too if there is an audit, with {{1}} for
+-- the first parameter after its own.
+
+-- name: logged
+INSERT INTO otp_audit
+  (at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope)
+SELECT
+  {{1}}::bigint, {{2}}::text,
+  CASE WHEN {{2}}::text <> 'spend' THEN 'applied' WHEN state = 2 THEN 'verified' ELSE 'mismatch' END,
+  id, created_at, state, attempts, sends, {{3}}::text, {{4}}::text, {{5}}::text, {{6}}::text
+FROM changed;
+
+-- name: audit_challenge
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE challenge = $1::text AND seq > $2::bigint
+ORDER BY seq LIMIT $3::bigint;
+
+-- name: audit_subject
+SELECT a.*
+FROM (SELECT DISTINCT challenge, created_at FROM otp_audit WHERE subject = $1::text AND subject <> '') AS c
+CROSS JOIN LATERAL (
+  SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+  FROM otp_audit WHERE challenge = c.challenge AND created_at = c.created_at AND seq > $2::bigint
+  OFFSET 0
+) AS a
+ORDER BY a.seq LIMIT $3::bigint;
+
+-- name: audit_recipient
+SELECT a.*
+FROM (SELECT DISTINCT challenge, created_at FROM otp_audit WHERE recipient = $1::text AND recipient <> '') AS c
+CROSS JOIN LATERAL (
+  SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+  FROM otp_audit WHERE challenge = c.challenge AND created_at = c.created_at AND seq > $2::bigint
+  OFFSET 0
+) AS a
+ORDER BY a.seq LIMIT $3::bigint;
+
+-- name: prune_audit
+DELETE FROM otp_audit WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM otp_audit WHERE at <= $1::bigint ORDER BY at LIMIT $2::bigint FOR UPDATE SKIP LOCKED));
+
+-- Credentials. A value is replaced if it is still the one that was read.
+
+-- name: credentials
+SELECT value FROM otp_credential WHERE name = $1::text;
+
+-- name: new_credentials
+INSERT INTO otp_credential (value, until, name) VALUES ($1::bytea, $2::bigint, $3::text) ON CONFLICT DO NOTHING;
+
+-- name: swap_credentials
+UPDATE otp_credential SET value = $1::bytea, until = $2::bigint WHERE name = $3::text AND value = $4::bytea;
+
+-- name: drop_credentials
+DELETE FROM otp_credential WHERE name = $1::text AND value = $2::bytea;
+
+-- name: list_credentials
+SELECT name FROM otp_credential WHERE name > $1::text ORDER BY name LIMIT $2::bigint;
+
+-- name: prune_credentials
+DELETE FROM otp_credential WHERE name = ANY (ARRAY(
+  SELECT name FROM otp_credential WHERE until <= $1::bigint ORDER BY until LIMIT $2::bigint FOR UPDATE SKIP LOCKED));

@@ -50,7 +50,27 @@ UPDATE otp_challenge SET state = 3
 WHERE id = ?1 AND state = 1 AND attempts < max_attempts AND expires_at > ?2
 RETURNING id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at;
 
--- The next two are said between BEGIN IMMEDIATE and COMMIT, to what was read there.
+-- The next six are said between BEGIN IMMEDIATE and COMMIT, to what was read there.
+
+-- name: hold
+SELECT id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at
+FROM otp_challenge
+WHERE id = ?1;
+
+-- name: insert
+INSERT INTO otp_challenge
+  (id, digests, sealed, state, attempts, max_attempts, sends, max_sends, created_at, sent_at, expires_at)
+VALUES
+  (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: replace
+UPDATE otp_challenge SET
+  digests = ?, sealed = ?, state = ?, attempts = ?, max_attempts = ?, sends = ?, max_sends = ?,
+  created_at = ?, sent_at = ?, expires_at = ?
+WHERE id = ?;
+
+-- name: rewrite
+UPDATE otp_challenge SET sends = ?, sent_at = ?, digests = ? WHERE id = ?;
 
 -- name: lock_meters
 SELECT name, meter FROM otp_meter WHERE name IN ({{?}});
@@ -70,3 +90,83 @@ DELETE FROM otp_challenge WHERE rowid IN (
 -- name: prune_meters
 DELETE FROM otp_meter WHERE name IN (
   SELECT name FROM otp_meter WHERE until <= ?1 LIMIT ?2);
+
+-- Policies. The newest row of a key counts, but what was made as a default never
+-- counts more than what somebody wrote.
+
+-- name: policies
+SELECT p.tenant, p.channel, p.code_usage, p.policy, p.changed_by, p.changed_at
+FROM otp_policy p
+WHERE NOT EXISTS (
+  SELECT 1 FROM otp_policy q
+  WHERE q.tenant = p.tenant AND q.channel = p.channel AND q.code_usage = p.code_usage
+    AND CASE q.changed_by WHEN 'defaults' THEN 0 ELSE q.id END > CASE p.changed_by WHEN 'defaults' THEN 0 ELSE p.id END)
+ORDER BY p.id;
+
+-- name: policy_history
+SELECT tenant, channel, code_usage, policy, changed_by, changed_at
+FROM otp_policy
+WHERE tenant = ?1 AND channel = ?2 AND code_usage = ?3
+ORDER BY id;
+
+-- name: set_policy
+INSERT INTO otp_policy (tenant, channel, code_usage, policy, changed_by)
+VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: add_policy
+INSERT INTO otp_policy (tenant, channel, code_usage, policy, changed_by)
+SELECT ?1, ?2, ?3, ?4, ?5
+WHERE NOT EXISTS (SELECT 1 FROM otp_policy WHERE tenant = ?1 AND channel = ?2 AND code_usage = ?3);
+
+-- The audit trail.
+
+-- name: log
+INSERT INTO otp_audit
+  (at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope)
+VALUES
+  (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12);
+
+-- name: audit_challenge
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE challenge = ?1 AND seq > ?2
+ORDER BY seq LIMIT ?3;
+
+-- name: audit_subject
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE (challenge, created_at) IN (SELECT challenge, created_at FROM otp_audit WHERE subject = ?1 AND subject <> '')
+  AND seq > ?2
+ORDER BY seq LIMIT ?3;
+
+-- name: audit_recipient
+SELECT seq, at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope
+FROM otp_audit
+WHERE (challenge, created_at) IN (SELECT challenge, created_at FROM otp_audit WHERE recipient = ?1 AND recipient <> '')
+  AND seq > ?2
+ORDER BY seq LIMIT ?3;
+
+-- name: prune_audit
+DELETE FROM otp_audit WHERE seq IN (
+  SELECT seq FROM otp_audit WHERE at <= ?1 LIMIT ?2);
+
+-- Credentials. A value is replaced if it is still the one that was read.
+
+-- name: credentials
+SELECT value FROM otp_credential WHERE name = ?1;
+
+-- name: new_credentials
+INSERT INTO otp_credential (value, until, name) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING;
+
+-- name: swap_credentials
+UPDATE otp_credential SET value = ?1, until = ?2 WHERE name = ?3 AND value = ?4;
+
+-- name: drop_credentials
+DELETE FROM otp_credential WHERE name = ?1 AND value = ?2;
+
+-- name: list_credentials
+SELECT name FROM otp_credential WHERE name > ?1 ORDER BY name LIMIT ?2;
+
+-- name: prune_credentials
+DELETE FROM otp_credential WHERE name IN (
+  SELECT name FROM otp_credential WHERE until <= ?1 LIMIT ?2);

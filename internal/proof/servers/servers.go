@@ -147,6 +147,12 @@ func (s *Server) remove() {
 	running.Unlock()
 }
 
+// StartChild starts a command that dies with this process.
+func StartChild(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = childOf(nil)
+	return onThread(cmd.Start)
+}
+
 // childOf is how a child process is tied to this one.
 func childOf(cred *syscall.Credential) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: cred}

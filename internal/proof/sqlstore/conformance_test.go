@@ -2,7 +2,9 @@ package sqlstore_test
 
 import (
 	"database/sql"
+	"slices"
 	"testing"
+	"time"
 
 	"otp.example/otp"
 	"otp.example/otp/sqlstore"
@@ -34,11 +36,19 @@ func (r *reopening) Reopen() (any, error) {
 }
 
 // S-22 S-23 S-29 S-33: every clause, on every server.
-func TestConformance(t *testing.T) {
-	everyServer(t, func(t *testing.T, k server) {
+func TestConformance(t *testing.T) { conformance(t, sqlstore.Options{}) }
+
+// S-22 S-23 S-84: the same with an audit, for which statements and transactions are
+// others.
+func TestConformanceAudited(t *testing.T) { conformance(t, sqlstore.Options{AuditFor: time.Hour}) }
+
+func conformance(t *testing.T, o sqlstore.Options) {
+	t.Helper()
+	each(t, slices.Concat(serverKinds, otherDrivers), func(t *testing.T, k server) {
 		dsn := k.dsn(t)
 		db := openDB(t, k.driver, dsn)
-		o := sqlstore.Options{Prefix: fresh(t, db)}
+		o := o
+		o.Prefix = fresh(t, db)
 		open := func(t testing.TB) *reopening {
 			t.Helper()
 			return &reopening{Store: openStore(t, db, o), t: t, k: k, dsn: dsn, db: db, o: o}
@@ -46,17 +56,23 @@ func TestConformance(t *testing.T) {
 		t.Run("Store", func(t *testing.T) {
 			storetest.Run(t, func(t testing.TB) otp.Store { return open(t) })
 		})
+		t.Run("Charging", func(t *testing.T) {
+			storetest.RunCharging(t, func(t testing.TB) otp.ChargingStore { return open(t) })
+		})
+		t.Run("Pruner", func(t *testing.T) {
+			storetest.RunPruner(t, func(t testing.TB) storetest.PruningStore { return open(t) })
+		})
+		if o.AuditFor > 0 { // the others have none
+			return
+		}
 		t.Run("Limiter", func(t *testing.T) {
 			storetest.RunLimiter(t, func(t testing.TB) otp.Limiter { return open(t) })
 		})
 		t.Run("Counter", func(t *testing.T) {
 			storetest.RunCounter(t, func(t testing.TB) otp.CounterStore { return open(t) })
 		})
-		t.Run("Charging", func(t *testing.T) {
-			storetest.RunCharging(t, func(t testing.TB) otp.ChargingStore { return open(t) })
-		})
-		t.Run("Pruner", func(t *testing.T) {
-			storetest.RunPruner(t, func(t testing.TB) storetest.PruningStore { return open(t) })
+		t.Run("Credential", func(t *testing.T) {
+			storetest.RunCredential(t, func(t testing.TB) otp.CredentialStore { return open(t) })
 		})
 	})
 }

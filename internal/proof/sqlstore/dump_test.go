@@ -33,7 +33,7 @@ func TestDump(t *testing.T) {
 	everyServer(t, func(t *testing.T, k server) {
 		dsn := k.dsn(t)
 		db := openDB(t, k.driver, dsn)
-		o := sqlstore.Options{Prefix: fresh(t, db)}
+		o := sqlstore.Options{Prefix: fresh(t, db), AuditFor: time.Hour}
 		s := openStore(t, db, o)
 		svc, outbox, clock := otptest.NewService(t, func(c *otp.Config) { c.Store, c.Limiter = s, s })
 		secrets := useAll(t, svc, outbox, clock)
@@ -125,7 +125,7 @@ func dumpOf(t *testing.T, k server, dsn, prefix string) []byte {
 		host := url.URL{Host: c.Addr}
 		return output(t, "mariadb-dump", "--no-defaults", "--host="+host.Hostname(), "--port="+host.Port(), "--user="+c.User,
 			"--password="+c.Passwd, "--hex-blob", "--skip-lock-tables", c.DBName,
-			prefix+"challenge", prefix+"meter", prefix+"counter", prefix+"schema")
+			prefix+"challenge", prefix+"meter", prefix+"counter", prefix+"policy", prefix+"audit", prefix+"credential", prefix+"schema")
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(dsn, "file:"), "?")
 	files, err := filepath.Glob(name + "*")

@@ -19,19 +19,25 @@ import (
 // TestSameAsMemory makes the same random calls to a store and to a memstore, whose
 // methods are those of otp.Record and otp.Meter, and compares every answer.
 func TestSameAsMemory(t *testing.T) {
-	each(t, slices.Concat(serverKinds, variants), func(t *testing.T, k server) {
-		db := openDB(t, k.driver, k.dsn(t))
-		s := openStore(t, db, sqlstore.Options{})
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		c := &calls{r: rand.New(rand.NewPCG(seed, 0)), now: time.Date(2026, 5, 4, 3, 2, 1, 1000, time.UTC)}
-		model := memstore.New()
-		for i := range 600 {
-			call := c.next()
-			want, got := call.on(t.Context(), model), call.on(t.Context(), s)
-			require.Equal(t, want, got, "call %d: %s", i, call.what)
-		}
+	each(t, slices.Concat(serverKinds, otherDrivers, variants), func(t *testing.T, k server) {
+		t.Run("plain", func(t *testing.T) { sameAsMemory(t, k, sqlstore.Options{}) })
+		t.Run("audited", func(t *testing.T) { sameAsMemory(t, k, sqlstore.Options{AuditFor: time.Hour}) })
 	})
+}
+
+func sameAsMemory(t *testing.T, k server, o sqlstore.Options) {
+	t.Helper()
+	db := openDB(t, k.driver, k.dsn(t))
+	s := openStore(t, db, o)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	c := &calls{r: rand.New(rand.NewPCG(seed, 0)), now: time.Date(2026, 5, 4, 3, 2, 1, 1000, time.UTC)}
+	model := memstore.New()
+	for i := range 600 {
+		call := c.next()
+		want, got := call.on(t.Context(), model), call.on(t.Context(), s)
+		require.Equal(t, want, got, "call %d: %s", i, call.what)
+	}
 }
 
 // calls make up calls on few records and keys, so that they meet.

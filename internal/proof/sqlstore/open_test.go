@@ -33,6 +33,9 @@ var serverKinds = []server{
 	}},
 }
 
+// otherDrivers reach the same servers.
+var otherDrivers = []server{{"PostgreSQL-pq", "postgres", servers.Postgres}}
+
 // variants are other ways to reach the same servers, which say other things on the
 // wire: behind a pooler, with placeholders filled in by the driver, with matched rows
 // counted for changed ones.
@@ -79,7 +82,7 @@ func fresh(t testing.TB, db *sql.DB) string {
 
 func drop(t testing.TB, db *sql.DB, prefix string) {
 	t.Helper()
-	for _, table := range []string{"challenge", "meter", "counter", "schema"} {
+	for _, table := range []string{"challenge", "meter", "counter", "policy", "audit", "credential", "schema"} {
 		_, err := db.ExecContext(context.WithoutCancel(t.Context()), "DROP TABLE IF EXISTS "+prefix+table)
 		require.NoError(t, err)
 	}
@@ -90,7 +93,7 @@ func openDB(t testing.TB, driver, dsn string) *sql.DB {
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
-	if driver == "pgx" || driver == "mysql" {
+	if !strings.HasPrefix(driver, "sqlite") {
 		db.SetMaxOpenConns(16)
 		db.SetMaxIdleConns(16)
 	}

@@ -2,6 +2,8 @@ package sqlstore_test
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"otp.example/otp"
+	"otp.example/otp/internal/proof/servers"
 	"otp.example/otp/sqlstore"
 )
 
@@ -73,7 +76,7 @@ func TestStatements(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, out.Applied)
 			},
-			postgres: "WITH want",
+			postgres: "WITH meters",
 			mariadb: "BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; " +
 				"UPDATE challenge SET sends; COMMIT",
 			sqlite: "BEGIN IMMEDIATE; SELECT id; SELECT name, meter; INSERT INTO meter; UPDATE challenge SET sends; COMMIT",
@@ -119,7 +122,7 @@ func TestStatements(t *testing.T) {
 			do: func(t *testing.T, s *sqlstore.Store, n string) {
 				putCharged(t, s, "charged"+n, "c"+n, "d"+n)
 			},
-			postgres: "WITH want",
+			postgres: "WITH meters",
 			mariadb: "BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; " +
 				"INSERT INTO challenge; COMMIT",
 			sqlite: "BEGIN IMMEDIATE; SELECT id; SELECT name, meter; INSERT INTO meter; INSERT INTO challenge; COMMIT",
@@ -129,7 +132,7 @@ func TestStatements(t *testing.T) {
 			do: func(t *testing.T, s *sqlstore.Store, n string) {
 				putCharged(t, s, "charged again"+n, "c"+n, "d"+n)
 			},
-			postgres: "WITH want; WITH want",
+			postgres: "WITH meters",
 			mariadb: "BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; " +
 				"INSERT INTO challenge; COMMIT",
 			sqlite: "BEGIN IMMEDIATE; SELECT id; SELECT name, meter; INSERT INTO meter; INSERT INTO challenge; COMMIT",
@@ -139,7 +142,7 @@ func TestStatements(t *testing.T) {
 			do: func(t *testing.T, s *sqlstore.Store, n string) {
 				require.NoError(t, s.GiveAll(t.Context(), chargesOf("c"+n, "d"+n)))
 			},
-			postgres: "SELECT false; WITH want",
+			postgres: "WITH meters",
 			mariadb:  "BEGIN READ COMMITTED; SELECT name, meter; INSERT INTO meter; COMMIT",
 			sqlite:   "BEGIN IMMEDIATE; SELECT name, meter; INSERT INTO meter; COMMIT",
 		},
@@ -151,7 +154,7 @@ func TestStatements(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, d.OK)
 			},
-			postgres: "WITH want; WITH want",
+			postgres: "WITH meters",
 			mariadb:  "BEGIN READ COMMITTED; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; COMMIT",
 			sqlite:   "BEGIN IMMEDIATE; SELECT name, meter; INSERT INTO meter; COMMIT",
 		},
@@ -189,6 +192,103 @@ func TestStatements(t *testing.T) {
 					}
 					assert.True(t, begins(said, want), "%s: want %s, said\n%s", test.name, want, strings.Join(said, "\n"))
 				}
+			}
+		}
+	})
+}
+
+// What another process has charged takes PostgreSQL a second statement: the first, which took
+// the keys to be new or as they were, reads them.
+func TestStatementsOfOtherProcesses(t *testing.T) {
+	r, db := record(t, "pgx", servers.Postgres(t))
+	o := sqlstore.Options{Prefix: fresh(t, db)}
+	here, there := openStore(t, db, o), openStore(t, db, o)
+	putCharged(t, here, "1", "a", "b")
+	for i, test := range []struct {
+		s    *sqlstore.Store
+		want string
+	}{
+		{there, "WITH meters; WITH meters"}, // it does not know them
+		{there, "WITH meters"},
+		{here, "WITH meters; WITH meters"}, // it knows what they were
+		{here, "WITH meters"},
+	} {
+		r.take()
+		putCharged(t, test.s, fmt.Sprintf("next-%d", i), "a", "b")
+		said := r.take()
+		require.True(t, begins(said, test.want), "%d: %s", i, strings.Join(said, "\n"))
+	}
+	// Nothing is refused for what is no longer so.
+	full := chargesOf("a")
+	full[0].Cost = 6
+	require.NoError(t, there.GiveAll(t.Context(), append(chargesOf("a"), chargesOf("a")...)))
+	r.take()
+	out, err := here.PutCharged(t.Context(), pending("last"), full, noon)
+	require.NoError(t, err)
+	require.True(t, out.Applied)
+	require.True(t, begins(r.take(), "SELECT false; WITH meters"))
+}
+
+// S-84: with an audit, what PostgreSQL is told to change it writes down in the same statement,
+// and a refusal costs one more. The others write it in the transaction of the change.
+func TestAuditedStatements(t *testing.T) {
+	spend := func(id string) func(*testing.T, *sqlstore.Store) {
+		return func(t *testing.T, s *sqlstore.Store) {
+			_, _, err := s.Spend(t.Context(), id, right, noon)
+			require.NoError(t, err)
+		}
+	}
+	const log = "INSERT INTO audit"
+	tests := []struct {
+		name                      string
+		do                        func(t *testing.T, s *sqlstore.Store)
+		postgres, mariadb, sqlite string
+	}{
+		{
+			name:     "Put",
+			do:       func(t *testing.T, s *sqlstore.Store) { put(t, s, "a") },
+			postgres: "WITH changed AS ( INSERT INTO challenge … SELECT * FROM changed",
+			mariadb:  "BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO challenge; " + log + "; COMMIT",
+			sqlite:   "BEGIN IMMEDIATE; INSERT INTO challenge; " + log + "; COMMIT",
+		},
+		{
+			name:     "Spend",
+			do:       spend("a"),
+			postgres: "WITH changed AS ( UPDATE challenge SET attempts … SELECT * FROM changed",
+			mariadb:  "BEGIN READ COMMITTED; UPDATE challenge SET state; SELECT id; " + log + "; COMMIT",
+			sqlite:   "BEGIN IMMEDIATE; UPDATE challenge SET attempts; " + log + "; COMMIT",
+		},
+		{
+			name:     "Spend, refused",
+			do:       spend("a"),
+			postgres: "WITH changed AS ( UPDATE challenge SET attempts … SELECT * FROM changed; SELECT id; " + log,
+			mariadb:  "BEGIN READ COMMITTED; UPDATE challenge SET state; SELECT id; " + log + "; COMMIT",
+			sqlite:   "BEGIN IMMEDIATE; UPDATE challenge SET attempts; SELECT id; " + log + "; COMMIT",
+		},
+		{
+			name:     "PutCharged",
+			do:       func(t *testing.T, s *sqlstore.Store) { putCharged(t, s, "b", "k") },
+			postgres: "WITH meters",
+			mariadb: "BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; " +
+				"INSERT INTO challenge; " + log + "; COMMIT",
+			sqlite: "BEGIN IMMEDIATE; SELECT id; SELECT name, meter; INSERT INTO meter; INSERT INTO challenge; " + log + "; COMMIT",
+		},
+	}
+	everyServer(t, func(t *testing.T, k server) {
+		r, db := record(t, k.driver, k.dsn(t))
+		db.SetMaxOpenConns(2)
+		s := openStore(t, db, sqlstore.Options{AuditFor: time.Hour})
+		for _, test := range tests {
+			r.take()
+			test.do(t, s)
+			said := slices.DeleteFunc(r.take(), func(text string) bool { return strings.HasPrefix(text, "PREPARE ") })
+			want := map[string]string{"pgx": test.postgres, "mysql": test.mariadb}[k.driver]
+			if want == "" {
+				want = test.sqlite
+			}
+			assert.True(t, begins(said, want), "%s: want %s, said\n%s", test.name, want, strings.Join(said, "\n"))
+			if k.driver == "pgx" {
+				assert.Contains(t, said[0], log)
 			}
 		}
 	})
