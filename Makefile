@@ -64,16 +64,22 @@ examples: ## run every example program
 bench: ## run every benchmark once; BENCHTIME=1s measures
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES)
 
+.PHONY: prove-stores
+prove-stores: export OTP_PROVE = long
+prove-stores: ## 200 histories of many processes on each server, killed and cut off, checked for linearizability
+	go test -count=1 -v -timeout 2h -run '^Test(Postgres|MariaDB|SQLite)$$' ./internal/proof/linear
+	go test -count=1 -v -timeout 2h -run Linear ./internal/proof/redisstore
+
 .PHONY: bench-stores
 bench-stores: ## compare the stores with plain statements and scripts
 	go test -run '^$$' -bench 'Stores|HotSubject|Authenticator' -benchtime 20x -timeout 1h ./internal/proof/sqlstore
-	go test -run '^$$' -bench 'Stores' -benchtime 20x -timeout 1h ./internal/proof/redisstore
+	go test -run '^$$' -bench 'Store' -benchtime 20x -timeout 1h ./internal/proof/redisstore
 
 .PHONY: bench-millions
 bench-millions: export OTP_PROVE = long
 bench-millions: ## what ten million challenges cost (6 GB of disk and memory, half an hour)
 	go test -run '^$$' -bench Millions -benchtime 1x -timeout 1h ./internal/proof/sqlstore
-	go test -run '^$$' -bench Millions -benchtime 1x -timeout 1h ./internal/proof/redisstore
+	go test -v -run TestSize -timeout 1h ./internal/proof/redisstore
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (10s)

@@ -1,0 +1,83 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"otp.example/otp"
+	"otp.example/otp/internal/proof/servers"
+	"otp.example/otp/redisstore"
+)
+
+// S-84: an event is an entry, with what it tells, once, also if the client asks twice.
+func TestAudit(t *testing.T) {
+	everyServer(t, func(t *testing.T, k servers.RedisKind) {
+		network := &lossy{}
+		network.once.Store(true)
+		client := network.connect(t, servers.Redis(t, k), 5)
+		a := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: "events:" + t.Name()})
+		e := otp.Event{
+			Type: otp.EventRejected, Time: now, Tenant: "t", Challenge: "c", Subject: "s", MaskedTo: "+1•••3", Channel: otp.SMS,
+			Usage: "login", Receipt: otp.Receipt{Provider: "p", MessageID: "m"}, Reason: "mismatch", Err: errors.New("broken"), Took: time.Millisecond,
+		}
+		a.OnEvent(t.Context(), e)
+		network.every.Store(1)
+		done, cancel := context.WithCancel(t.Context())
+		cancel()
+		a.OnEvent(done, otp.Event{Type: otp.EventVerified, Time: now})
+		require.Positive(t, network.lost.Load())
+
+		entries, err := client.XRange(t.Context(), "events:"+t.Name(), "-", "+").Result()
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+		for i := range entries {
+			assert.Len(t, entries[i].Values["op"], 8)
+			delete(entries[i].Values, "op")
+		}
+		at := now.Format(time.RFC3339Nano)
+		assert.Equal(t, map[string]any{
+			"event": "rejected", "at": at, "tenant": "t", "challenge": "c", "subject": "s", "to": "+1•••3", "channel": "sms",
+			"usage": "login", "provider": "p", "message_id": "m", "reason": "mismatch", "error": "broken", "took": "1ms",
+		}, entries[0].Values)
+		assert.Equal(t, map[string]any{"event": "verified", "at": at}, entries[1].Values)
+	})
+}
+
+// S-87: the stream is bounded by length and by age, up to what Redis trims at once.
+func TestAuditIsBounded(t *testing.T) {
+	client := connect(t, servers.Redis(t, servers.RedisServer))
+	const atOnce = 100 // entries of one node of a stream
+	length := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: "length", MaxLen: 10})
+	for range 500 {
+		length.OnEvent(t.Context(), otp.Event{Type: otp.EventSent, Time: now})
+	}
+	assert.LessOrEqual(t, client.XLen(t.Context(), "length").Val(), int64(10+atOnce))
+
+	hour := 3_600_000
+	old := time.Now().UnixMilli() - int64(2*hour)
+	for i := range 500 {
+		require.NoError(t, client.Do(t.Context(), "XADD", "age", strconv.FormatInt(old+int64(i), 10)+"-1", "event", "old").Err())
+	}
+	age := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: "age", MaxAge: time.Hour})
+	age.OnEvent(t.Context(), otp.Event{Type: otp.EventSent, Time: now})
+	assert.LessOrEqual(t, client.XLen(t.Context(), "age").Val(), int64(1+atOnce))
+}
+
+// What is not written is told.
+func TestAuditFails(t *testing.T) {
+	var told error
+	a := redisstore.NewAudit(connect(t, "redis://127.0.0.1:1"), redisstore.AuditOptions{
+		OnError: func(_ context.Context, e otp.Event, err error) {
+			assert.Equal(t, otp.EventSent, e.Type)
+			told = err
+		},
+	})
+	a.OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	require.ErrorContains(t, told, "redisstore: audit: ")
+}

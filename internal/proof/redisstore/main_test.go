@@ -1,0 +1,68 @@
+package redisstore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"otp.example/otp/internal/proof/linear"
+	"otp.example/otp/internal/proof/servers"
+	"otp.example/otp/redisstore"
+)
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{}) // servers are killed here, and the client tells of each try
+	os.Exit(linear.Main(m, openers))
+}
+
+func long() bool { return os.Getenv("OTP_PROVE") == "long" }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+// everyServer runs a test on Redis, and on Valkey where it is installed.
+func everyServer(t *testing.T, test func(t *testing.T, k servers.RedisKind)) {
+	t.Helper()
+	for _, k := range []servers.RedisKind{servers.RedisServer, servers.Valkey} {
+		if k == servers.Valkey && !k.Installed() {
+			fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s on Valkey: it is not installed\n\n", t.Name())
+			continue
+		}
+		t.Run(k.String(), func(t *testing.T) { test(t, k) })
+	}
+}
+
+// connect returns a client as a program should make it.
+func connect(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	o.ContextTimeoutEnabled = true
+	c := redis.NewClient(o)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func connectCluster(t testing.TB, addrs ...string) *redis.ClusterClient {
+	t.Helper()
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// open returns a store with keys of its own.
+func open(t testing.TB, client redis.UniversalClient, o redisstore.Options) *redisstore.Store {
+	t.Helper()
+	if o.Prefix == "" {
+		o.Prefix = rand.Text()[:8] + ":"
+	}
+	s, err := redisstore.New(t.Context(), client, o)
+	require.NoError(t, err)
+	return s
+}

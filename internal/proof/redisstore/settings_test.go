@@ -1,0 +1,123 @@
+package redisstore_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"otp.example/otp"
+	"otp.example/otp/internal/proof/servers"
+	"otp.example/otp/redisstore"
+)
+
+// S-27: a server that may forget is refused by the name of its setting, unless the loss is
+// accepted.
+func TestSettings(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want string // a part of the error; empty means that it is accepted
+	}{
+		{"durable", []string{"--appendonly", "yes", "--appendfsync", "always"}, ""},
+		{"every second", []string{"--appendonly", "yes"}, ""},
+		{"snapshots only", []string{"--save", "60 1"}, "appendonly is no"},
+		{"left to the system", []string{"--appendonly", "yes", "--appendfsync", "no"}, "appendfsync is no"},
+		{"evicting", []string{"--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"}, "maxmemory-policy is allkeys-lru"},
+		{"evicting what expires", []string{"--appendonly", "yes", "--maxmemory-policy", "volatile-ttl"}, "maxmemory-policy is volatile-ttl"},
+		{"CONFIG forbidden", []string{"--appendonly", "yes", "--rename-command", "CONFIG", ""}, ""},
+		{"CONFIG forbidden, snapshots only", []string{"--rename-command", "CONFIG", ""}, "appendonly is 0"},
+		{"CONFIG forbidden, evicting", []string{"--appendonly", "yes", "--maxmemory-policy", "allkeys-lfu", "--rename-command", "CONFIG", ""}, "maxmemory-policy is allkeys-lfu"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			client := connect(t, servers.StartRedis(t, servers.RedisServer, test.args...).DSN)
+			_, err := redisstore.New(t.Context(), client, redisstore.Options{})
+			if test.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, test.want)
+			require.ErrorContains(t, err, "Options.InsecureAcceptLoss")
+			_, err = redisstore.New(t.Context(), client, redisstore.Options{InsecureAcceptLoss: true})
+			require.NoError(t, err)
+		})
+	}
+}
+
+// What no option accepts: these would not lose something, but not work.
+func TestRefused(t *testing.T) {
+	url := servers.Redis(t, servers.RedisServer)
+	replica := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes", "--replicaof", "127.0.0.1 1")
+	node := servers.StartRedisCluster(t, servers.RedisServer, 3, 0).Nodes[0]
+	deaf, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	tests := []struct {
+		name   string
+		client redis.UniversalClient
+		o      redisstore.Options
+		want   string
+	}{
+		{"no client", nil, redisstore.Options{}, "client is nil"},
+		{"deadlines ignored", redis.NewClient(deaf), redisstore.Options{}, "ContextTimeoutEnabled"},
+		{"deadlines ignored on a cluster", redis.NewClusterClient(&redis.ClusterOptions{}), redisstore.Options{}, "ContextTimeoutEnabled"},
+		{"ring", redis.NewRing(&redis.RingOptions{ContextTimeoutEnabled: true}), redisstore.Options{}, "*redis.Ring"},
+		{"replica", connect(t, replica.DSN), redisstore.Options{}, "is a replica"},
+		{"plain client of a cluster", connect(t, node.DSN), redisstore.Options{}, "use a *redis.ClusterClient"},
+		{"prefix", connect(t, url), redisstore.Options{Prefix: "a{b}"}, "Options.Prefix"},
+		{"negative", connect(t, url), redisstore.Options{WaitReplicas: -1}, "Options.WaitReplicas"},
+		{"no server", connect(t, "redis://127.0.0.1:1"), redisstore.Options{}, "redisstore: INFO:"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.o.InsecureAcceptLoss = true
+			s, err := redisstore.New(t.Context(), test.client, test.o)
+			require.ErrorContains(t, err, test.want)
+			assert.Nil(t, s)
+		})
+	}
+}
+
+// A node of a cluster is asked like a single server.
+func TestSettingsOfCluster(t *testing.T) {
+	c := servers.StartRedisCluster(t, servers.RedisServer, 3, 0)
+	client := connectCluster(t, c.Addrs...)
+	open(t, client, redisstore.Options{})
+	require.NoError(t, connect(t, c.Nodes[1].DSN).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err())
+	_, err := redisstore.New(t.Context(), client, redisstore.Options{})
+	require.ErrorContains(t, err, "maxmemory-policy is allkeys-lru")
+}
+
+// A call ends with its context, also while the server hangs.
+func TestDeadline(t *testing.T) {
+	server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes")
+	s := open(t, connect(t, server.DSN), redisstore.Options{})
+	server.Pause()
+	defer server.Resume()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, _, err := s.Spend(ctx, "id", nil, begin)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Less(t, time.Since(begin), 2*time.Second)
+}
+
+// The package comment says what a client must be allowed.
+func TestPermissions(t *testing.T) {
+	server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes")
+	admin := connect(t, server.DSN)
+	require.NoError(t, admin.Do(t.Context(), "ACL", "SETUSER", "app", "on", ">secret", "~otp:*",
+		"+@read", "+@write", "+@scripting", "+@connection", "+info", "+config|get", "+wait").Err())
+	o := *admin.Options()
+	o.Username, o.Password = "app", "secret"
+	client := redis.NewClient(&o)
+	defer client.Close()
+	sameCalls(t, open(t, client, redisstore.Options{Prefix: "otp:"}), 500)
+	redisstore.NewAudit(client, redisstore.AuditOptions{
+		OnError: func(_ context.Context, _ otp.Event, err error) { t.Error(err) },
+	}).OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+}
