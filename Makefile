@@ -67,8 +67,8 @@ bench: ## run every benchmark once; BENCHTIME=1s measures
 .PHONY: prove-stores
 prove-stores: export OTP_PROVE = long
 prove-stores: ## 200 histories of many processes on each server, killed and cut off, checked for linearizability
-	go test -count=1 -v -timeout 2h -run '^Test(Postgres|MariaDB|SQLite)$$' ./internal/proof/linear
-	go test -count=1 -v -timeout 2h -run Linear ./internal/proof/redisstore
+	go test -race -v -count=1 -timeout 4h -run '^Test(Postgres|MariaDB|SQLite)$$' ./internal/proof/linear
+	go test -race -v -count=1 -timeout 4h -run Linear ./internal/proof/redisstore
 
 .PHONY: bench-stores
 bench-stores: ## compare the stores with plain statements and scripts

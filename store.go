@@ -111,7 +111,8 @@ func (r *Record) Matches(candidates []byte) int {
 // Clauses (storetest has a case of the same name for each):
 //
 //	SpendOnce         of any number of concurrent Spends with a right digest, exactly one verifies
-//	OwnOutcome        the record returned shows this call's outcome, never a concurrent one's
+//	OwnOutcome        the record returned shows this call's outcome, never a concurrent one's; the
+//	                  Sends and Digests that a concurrent Reissue adds may show
 //	AttemptsBound     at most MaxAttempts Spends are applied
 //	ExpiryIsExclusive a record is not live at ExpiresAt itself
 //	PutKeepsLive      a live record is never overwritten; a dead one is

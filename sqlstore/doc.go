@@ -34,7 +34,10 @@
 //     standby that may take over, wait for it too: synchronous_standby_names set, and
 //     synchronous_commit on.
 //   - MySQL and MariaDB: innodb_flush_log_at_trx_commit 1. With replicas,
-//     semi-synchronous replication.
+//     semi-synchronous replication. Better with a binary log and sync_binlog 1: without
+//     one InnoDB shows a change to others before it is on disk, and a crash of the server
+//     may undo what a refusal was told for, or a Cancel of what was just canceled. No code
+//     is accepted twice for that, and New does not ask for it.
 //   - SQLite: synchronous FULL or EXTRA, and a journal that is in a file. WAL is the
 //     quickest.
 //

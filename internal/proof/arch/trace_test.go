@@ -44,6 +44,7 @@ var requirements = []struct{ id, text string }{
 	{"S-31", "a hook that panics neither gives a code back nor turns no into yes"},
 	{"S-32", "lifetimes are capped, and a resend does not extend them"},
 	{"S-33", "a code is valid before its expiry and invalid at it, without a sweeper"},
+	{"S-35", "processes whose clocks differ agree on single use, and on expiry within the difference"},
 	{"S-36", "without the handle nobody spends attempts or replaces a code"},
 	{"S-38", "a first factor is delayed or lengthened, never locked for good"},
 	{"S-39", "the counters of different factors are independent"},
