@@ -56,6 +56,27 @@ func sameCalls(t *testing.T, s store, steps int) {
 	require.Greater(t, applied, steps/10, "nearly everything was refused: this compares nothing")
 }
 
+// A meter that everything was given back to is like a new one: it has forgotten the long
+// window that was once charged, and with that what it had kept for it.
+func TestEmptyMeterIsNew(t *testing.T) {
+	everyServer(t, func(t *testing.T, k servers.RedisKind) {
+		hour, minute := []otp.Limit{{N: 2, Per: time.Hour}}, []otp.Limit{{N: 1, Per: time.Minute}}
+		for _, s := range []otp.Limiter{memstore.New(), open(t, connect(t, servers.Redis(t, k)), redisstore.Options{})} {
+			take := func(limits []otp.Limit, after time.Duration) {
+				t.Helper()
+				d, err := s.Take(t.Context(), "key", 1, limits, now.Add(after))
+				require.NoError(t, err)
+				require.True(t, d.OK, "%T refuses", s)
+			}
+			take(hour, 0)
+			require.NoError(t, s.Give(t.Context(), "key", 1, hour, now))
+			take(minute, time.Second)
+			take(minute, 5*time.Minute) // forgets the one before
+			take(hour, 5*time.Minute)
+		}
+	})
+}
+
 // calls make up calls on few records and keys, so that they meet.
 type calls struct {
 	r   *rand.Rand

@@ -32,7 +32,7 @@ func TestFailover(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.o.Prefix = "failover:"
-			primary, replica, link := startPair(t)
+			primary, replica, link := startPair(t, servers.RedisServer)
 			s := open(t, connect(t, primary.DSN), test.o)
 			var acknowledged sync.Map
 			var calls atomic.Int64
@@ -88,7 +88,7 @@ func TestFailover(t *testing.T) {
 
 // S-26: what replicas do not confirm is a fault.
 func TestReplicasDoNotConfirm(t *testing.T) {
-	primary, replica, _ := startPair(t)
+	primary, replica, _ := startPair(t, servers.RedisServer)
 	s := open(t, connect(t, primary.DSN), redisstore.Options{WaitReplicas: 1})
 	r := record("unconfirmed", now)
 	_, applied, err := s.Put(t.Context(), r, now)
@@ -112,7 +112,12 @@ func TestReplicasDoNotConfirm(t *testing.T) {
 // A client that asks again does so on another connection, on which nothing was changed. It
 // must wait all the same.
 func TestRepeatedCallWaitsForReplicas(t *testing.T) {
-	primary, _, between := startPair(t)
+	everyServer(t, repeatedCalls)
+}
+
+func repeatedCalls(t *testing.T, k servers.RedisKind) {
+	t.Helper()
+	primary, _, between := startPair(t, k)
 	network := &lossy{}
 	network.once.Store(true)
 	s := open(t, network.connect(t, primary.DSN, 5), redisstore.Options{WaitReplicas: 1})
@@ -143,13 +148,13 @@ func TestRepeatedCallWaitsForReplicas(t *testing.T) {
 }
 
 // startPair starts a primary and a replica of it, and what is between them.
-func startPair(t *testing.T) (primary, replica *servers.Server, l *link) {
+func startPair(t *testing.T, k servers.RedisKind) (primary, replica *servers.Server, l *link) {
 	t.Helper()
-	primary = servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes", "--repl-diskless-sync-delay", "0")
+	primary = servers.StartRedis(t, k, "--appendonly", "yes", "--repl-diskless-sync-delay", "0")
 	l = startLink(t, primary.Addr())
 	host, port, err := net.SplitHostPort(l.Addr().String())
 	require.NoError(t, err)
-	replica = servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes", "--replicaof", host+" "+port)
+	replica = servers.StartRedis(t, k, "--appendonly", "yes", "--replicaof", host+" "+port)
 	client := connect(t, replica.DSN)
 	eventually(t, func() bool {
 		return strings.Contains(client.Info(t.Context(), "replication").Val(), "master_link_status:up")
