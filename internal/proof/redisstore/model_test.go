@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,28 +24,33 @@ import (
 // decide as Go does.
 func TestSameAsMemory(t *testing.T) {
 	everyServer(t, func(t *testing.T, k servers.RedisKind) {
-		sameAsMemory(t, connect(t, servers.Redis(t, k)), 20_000)
+		sameAsMemory(t, connect(t, servers.Redis(t, k)), 20_000, false)
 	})
 	t.Run("Cluster", func(t *testing.T) {
 		c := servers.StartRedisCluster(t, servers.RedisServer, 3, 0)
-		sameAsMemory(t, connectCluster(t, c.Addrs...), 3_000)
+		sameAsMemory(t, connectCluster(t, c.Addrs...), 3_000, true)
 	})
 }
 
-func sameAsMemory(t *testing.T, client redis.UniversalClient, steps int) {
+func sameAsMemory(t *testing.T, client redis.UniversalClient, steps int, giving bool) {
 	t.Helper()
 	if long() {
 		steps *= 50
 	}
-	sameCalls(t, open(t, client, redisstore.Options{}), steps)
+	sameCalls(t, open(t, client, redisstore.Options{}), steps, giving)
 }
 
-func sameCalls(t *testing.T, s store, steps int) {
+func sameCalls(t *testing.T, s store, steps int, giving bool) {
 	t.Helper()
 	model := memstore.New()
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	c := &calls{r: rand.New(rand.NewPCG(seed, 0)), now: time.Date(2026, 5, 4, 3, 2, 1, 1000, time.UTC)}
+	if given := os.Getenv("OTP_SEED"); given != "" {
+		var err error
+		seed, err = strconv.ParseUint(given, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("OTP_SEED=%d", seed)
+	c := &calls{giving: giving, r: rand.New(rand.NewPCG(seed, 0)), now: time.Date(2026, 5, 4, 3, 2, 1, 1000, time.UTC)}
 	applied := 0
 	for i := range steps {
 		call := c.next()
@@ -81,6 +88,11 @@ func TestEmptyMeterIsNew(t *testing.T) {
 type calls struct {
 	r   *rand.Rand
 	now time.Time
+
+	// giving is set for a store that charges and gives back where others do neither. That leaves
+	// a meter remembering for longer what other limits were charged on the same key, so each key
+	// has limits of its own, and clocks differ by less.
+	giving bool
 }
 
 type call struct {
@@ -113,7 +125,11 @@ func (c *calls) id() string { return fmt.Sprintf("id%d", c.r.IntN(6)) }
 func (c *calls) at() time.Time {
 	switch c.r.IntN(4) {
 	case 0:
-		return c.now.Add(time.Duration(c.r.Int64N(int64(2*time.Minute))) - time.Minute)
+		apart := time.Minute
+		if c.giving {
+			apart /= 2
+		}
+		return c.now.Add(time.Duration(c.r.Int64N(int64(2*apart))) - apart)
 	case 1:
 		return c.now.Add(-time.Duration(c.r.IntN(30)) * time.Second)
 	}
@@ -147,6 +163,10 @@ func (c *calls) charge() otp.Charge {
 		charge.Cost = []int64{-1, 40, 1 << 49, 1 << 50, 1<<50 + 1}[c.r.IntN(5)]
 	}
 	charge.Limits = limits[c.r.IntN(n)]
+	if c.giving {
+		k, _ := strconv.Atoi(charge.Key[1:])
+		charge.Limits = limits[k%n]
+	}
 	return charge
 }
 

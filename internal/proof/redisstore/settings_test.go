@@ -116,7 +116,7 @@ func TestPermissions(t *testing.T) {
 	o.Username, o.Password = "app", "secret"
 	client := redis.NewClient(&o)
 	defer client.Close()
-	sameCalls(t, open(t, client, redisstore.Options{Prefix: "otp:"}), 500)
+	sameCalls(t, open(t, client, redisstore.Options{Prefix: "otp:"}), 500, false)
 	redisstore.NewAudit(client, redisstore.AuditOptions{
 		OnError: func(_ context.Context, _ otp.Event, err error) { t.Error(err) },
 	}).OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
