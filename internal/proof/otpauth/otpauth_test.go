@@ -269,7 +269,10 @@ func TestWeReadPquerna(t *testing.T) {
 		uri := theirs.URL()
 		if k.Type == otpauth.HOTP {
 			_, err := otpauth.Parse(uri)
-			require.EqualError(t, err, "otp: key URI has no counter") // it never writes one
+			require.Error(t, err)
+			if !strings.Contains(k.Issuer, "&") { // the rest of such a one is parameters
+				require.EqualError(t, err, "otp: key URI has no counter") // it never writes one
+			}
 			uri += "&counter=0"
 		}
 		got, err := otpauth.Parse(uri)
