@@ -33,10 +33,11 @@ func takes(c []otp.Charge, first int) (charging, error) {
 // gives prepares charges to be given back. What is given may be more than a limit admits,
 // to clear it.
 func gives(c []otp.Charge) (charging, error) {
+	limits := make([]otp.Limit, 0, otp.MaxLimits)
 	return prepare(c, 1, func(c *otp.Charge) (otp.Meter, bool) {
-		limits := make([]otp.Limit, len(c.Limits))
-		for i, l := range c.Limits {
-			limits[i] = otp.Limit{N: max(l.N, c.Cost), Per: l.Per}
+		limits = limits[:0]
+		for _, l := range c.Limits {
+			limits = append(limits, otp.Limit{N: max(l.N, c.Cost), Per: l.Per})
 		}
 		m, d := otp.Meter(nil).Take(c.Cost, limits, c.At)
 		return m, d.OK

@@ -23,10 +23,10 @@
 //
 // A client that gets no answer asks again, and go-redis does so by itself, three times. So
 // every change has a name of eight random bytes, and what it changed remembers it: the
-// second time nothing is changed, and the answer is the first one. A record remembers at
-// least thirty changes, which is more than a challenge of a service has; a meter the last
-// 128, and a counter or credentials the last four. Who asks again after that many others is
-// refused, or charged twice, or gives back twice.
+// second time nothing is changed, and the answer is the first one. A record remembers some
+// eighty changes, many more than a challenge of a service has, and those of a dead record
+// that stood in its place; a meter the last 128, and a counter or credentials the last four.
+// Who asks again after that many others is refused, charged twice, or gives back twice.
 //
 // A call that ends with its context may have been made. It is an error, and the service
 // then denies. Only deadlines end a call early; one that is canceled goes on until the

@@ -34,6 +34,8 @@ var (
 	recordLua string
 	//go:embed lua/meter.lua
 	meterLua string
+	//go:embed lua/charge.lua
+	chargeLua string
 	//go:embed lua/live.lua
 	liveLua string
 	//go:embed lua/put.lua
@@ -57,11 +59,11 @@ var (
 
 	// Reading by a script keeps a client that sends reads to replicas from doing so.
 	getScript     = newScript("return redis.call('GET', KEYS[1])")
-	putScript     = newScript(recordLua, meterLua, putLua)
+	putScript     = newScript(recordLua, meterLua, chargeLua, putLua)
 	spendScript   = newScript(recordLua, liveLua, spendLua)
-	reissueScript = newScript(recordLua, meterLua, liveLua, reissueLua)
+	reissueScript = newScript(recordLua, meterLua, chargeLua, liveLua, reissueLua)
 	cancelScript  = newScript(recordLua, liveLua, cancelLua)
-	takeScript    = newScript(meterLua, takeLua)
+	takeScript    = newScript(meterLua, chargeLua, takeLua)
 	giveScript    = newScript(meterLua, giveLua)
 	advanceScript = newScript(advanceLua)
 	swapScript    = newScript(swapLua)

@@ -1,4 +1,5 @@
 -- KEYS: meters. ARGV: operation (8); charges.
+local RETRY = 120 * 1000 -- milliseconds within which a client asks again
 local op, arg, values, meters = ARGV[1], ARGV[2], redis.call('MGET', unpack(KEYS)), {}
 for i, v in ipairs(values) do
   if v then -- what is not there is full already
@@ -33,13 +34,25 @@ while p <= #arg do
     if windows == 1 then m.log = without(m.log, at, cost) end
   end
 end
-for i, m in pairs(meters) do
-  remember(m, op)
-  if m.total == 0 and m.log == '' then
-    m.keep = 0 -- as if it were new, but for what it remembers
-    redis.call('SET', KEYS[i], encode(m), 'PX', RETRY)
-  else
-    redis.call('SET', KEYS[i], encode(m), 'KEEPTTL')
+
+-- That it was done is remembered by one of them, which is kept for that even if it is empty.
+local remembered = false
+for i = 1, #KEYS do
+  local m = meters[i]
+  if m then
+    local empty = m.total == 0 and m.log == ''
+    if empty then m.keep = 0 end -- as if it were new
+    if empty and remembered then
+      redis.call('DEL', KEYS[i])
+    else
+      if not remembered then remember(m, op) end
+      remembered = true
+      if empty then
+        redis.call('SET', KEYS[i], encode(m), 'PX', RETRY)
+      else
+        redis.call('SET', KEYS[i], encode(m), 'KEEPTTL')
+      end
+    end
   end
 end
 return '\1'

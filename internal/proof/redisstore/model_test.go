@@ -34,14 +34,14 @@ func TestSameAsMemory(t *testing.T) {
 
 func sameAsMemory(t *testing.T, client redis.UniversalClient, steps int, giving bool) {
 	t.Helper()
-	if long() {
-		steps *= 50
-	}
 	sameCalls(t, open(t, client, redisstore.Options{}), steps, giving)
 }
 
 func sameCalls(t *testing.T, s store, steps int, giving bool) {
 	t.Helper()
+	if long() {
+		steps *= 50
+	}
 	model := memstore.New()
 	seed := rand.Uint64()
 	if given := os.Getenv("OTP_SEED"); given != "" {
@@ -154,18 +154,19 @@ var limits = [][]otp.Limit{
 }
 
 func (c *calls) charge() otp.Charge {
+	key := c.r.IntN(12)
 	charge := otp.Charge{
-		Key: fmt.Sprintf("k%d", c.r.IntN(12)), Cost: c.r.Int64N(4), Silent: c.r.IntN(3) == 0, At: c.at(),
+		Key: fmt.Sprintf("k%d", key), Cost: c.r.Int64N(4), Silent: c.r.IntN(3) == 0, At: c.at(),
 	}
-	n := 7
+	const usual = 7
+	n := usual
 	if c.r.IntN(10) == 0 {
 		n = len(limits)
 		charge.Cost = []int64{-1, 40, 1 << 49, 1 << 50, 1<<50 + 1}[c.r.IntN(5)]
 	}
 	charge.Limits = limits[c.r.IntN(n)]
 	if c.giving {
-		k, _ := strconv.Atoi(charge.Key[1:])
-		charge.Limits = limits[k%n]
+		charge.Limits = limits[key%usual]
 	}
 	return charge
 }
