@@ -73,7 +73,7 @@ prove-stores: ## 200 histories of many processes on each server, killed and cut 
 .PHONY: bench-stores
 bench-stores: ## compare the stores with plain statements and scripts
 	go test -run '^$$' -bench 'Stores|HotSubject|Authenticator' -benchtime 20x -timeout 1h ./internal/proof/sqlstore
-	go test -run '^$$' -bench 'Store' -benchtime 20x -timeout 1h ./internal/proof/redisstore
+	go test -run '^$$' -bench 'Operations|Store' -benchtime 60x -timeout 1h ./internal/proof/redisstore
 
 .PHONY: bench-millions
 bench-millions: export OTP_PROVE = long

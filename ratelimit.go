@@ -94,7 +94,8 @@ type Charge struct {
 //
 // It is a log of (time, cost), oldest first, for the windows, and one running
 // total for limits with Per zero. Times are rounded up, so that entries that
-// share one never leave their window too early.
+// share one never leave their window too early. Its layout is kept: stores hold it, and
+// redisstore reads it.
 type Meter []byte
 
 // Take charges cost at now if every limit has room for it. The result shares no
