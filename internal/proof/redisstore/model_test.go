@@ -24,7 +24,7 @@ import (
 // decide as Go does.
 func TestSameAsMemory(t *testing.T) {
 	everyServer(t, func(t *testing.T, k servers.RedisKind) {
-		sameAsMemory(t, connect(t, servers.Redis(t, k)), 20_000, false)
+		sameAsMemory(t, connect(t, servers.Redis(t, k)), 8_000, false)
 	})
 	t.Run("Cluster", func(t *testing.T) {
 		c := servers.StartRedisCluster(t, servers.RedisServer, 3, 0)
