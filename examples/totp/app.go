@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"html/template"
 	"net/http"
+	"slices"
 	"sync"
 
 	"otp.example/otp"
@@ -59,14 +61,11 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 
 // account shows what there is of a second factor.
 func (a *app) account(w http.ResponseWriter, r *http.Request, status int, p page) {
-	list, err := a.totp.List(r.Context(), subject)
-	if err != nil {
+	p.Title, p.Name = "Hello", account
+	var err error
+	if p.Active, err = a.enrolled(r.Context()); err != nil {
 		otphttp.Error(w, err)
 		return
-	}
-	p.Title, p.Name = "Hello", account
-	for _, c := range list {
-		p.Active = p.Active || !c.Pending
 	}
 	if p.Remaining, err = a.recovery.Remaining(r.Context(), subject); err != nil {
 		otphttp.Error(w, err)
@@ -81,17 +80,19 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		render(w, http.StatusUnprocessableEntity, loginPage, page{Title: "Log in", Problem: "That password is not valid."})
 		return
 	}
-	list, err := a.totp.List(r.Context(), subject)
+	enrolled, err := a.enrolled(r.Context())
 	if err != nil {
 		otphttp.Error(w, err)
 		return
 	}
-	enrolled := false
-	for _, c := range list {
-		enrolled = enrolled || !c.Pending
-	}
 	a.sessions.start(w, session{in: !enrolled})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// enrolled reports whether an app has been confirmed.
+func (a *app) enrolled(ctx context.Context) (bool, error) {
+	list, err := a.totp.List(ctx, subject)
+	return slices.ContainsFunc(list, func(c otp.Credential) bool { return !c.Pending }), err
 }
 
 // code is the second factor: a code of the app, or one from paper.
