@@ -31,7 +31,7 @@ type separate struct {
 }
 
 func (s *separate) PutCharged(ctx context.Context, r Record, c []Charge, now time.Time) (Outcome, error) {
-	return s.change(ctx, r.ID, c, func(silenced bool) (Record, bool, error) {
+	return s.change(ctx, r.ID, c, true, func(silenced bool) (Record, bool, error) {
 		if silenced {
 			r.Digests = nil
 		}
@@ -40,7 +40,7 @@ func (s *separate) PutCharged(ctx context.Context, r Record, c []Charge, now tim
 }
 
 func (s *separate) ReissueCharged(ctx context.Context, id string, digest []byte, live int, c []Charge, now time.Time) (Outcome, error) {
-	return s.change(ctx, id, c, func(silenced bool) (Record, bool, error) {
+	return s.change(ctx, id, c, false, func(silenced bool) (Record, bool, error) {
 		if silenced {
 			digest = nil
 		}
@@ -50,7 +50,7 @@ func (s *separate) ReissueCharged(ctx context.Context, id string, digest []byte,
 
 // change takes c, makes the change, and gives back what was not to be charged. Of a
 // record for which wins is true a refused charge says nothing.
-func (s *separate) change(ctx context.Context, id string, c []Charge, do func(silenced bool) (Record, bool, error), wins func(*Record) bool) (Outcome, error) {
+func (s *separate) change(ctx context.Context, id string, c []Charge, isPut bool, do func(silenced bool) (Record, bool, error), wins func(*Record) bool) (Outcome, error) {
 	var taken []Charge
 	refused, err := s.takeAll(ctx, c, false, &taken)
 	if err != nil {
@@ -61,7 +61,11 @@ func (s *separate) change(ctx context.Context, id string, c []Charge, do func(si
 			return Outcome{}, err
 		}
 		rec, err := s.Get(ctx, id)
-		if err == nil && wins(&rec) {
+		switch {
+		case errors.Is(err, ErrNotFound) && isPut:
+		case err != nil:
+			return Outcome{}, err
+		case wins(&rec):
 			refused = nil
 		}
 		return Outcome{Record: rec, Refused: refused}, nil
@@ -113,7 +117,9 @@ func (s *separate) takeAll(ctx context.Context, c []Charge, silent bool, taken *
 
 // back gives back what was not to be charged, whatever became of the caller.
 func (s *separate) back(ctx context.Context, c []Charge) error {
-	return s.GiveAll(context.WithoutCancel(ctx), c)
+	ctx, cancel := tidying(ctx)
+	defer cancel()
+	return s.GiveAll(ctx, c)
 }
 
 func (s *separate) GiveAll(ctx context.Context, c []Charge) error {

@@ -2,7 +2,9 @@ package otp_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -124,6 +126,49 @@ func TestSimpleStoreFault(t *testing.T) {
 	requireFault(t, err)
 	require.NotContains(t, store.take(), "Put")
 	require.Zero(t, w.box.count())
+}
+
+// Whether there is something to change is asked even if a charge is refused, and who
+// cannot tell does not refuse.
+func TestSimpleStoreFailsToLook(t *testing.T) {
+	t.Parallel()
+	store := &blind{Store: memstore.New()}
+	var s otp.Store = simple{Store: store, Limiter: store}
+	cs := otp.Charging(s, s.(otp.Limiter))
+	now := newClock().Now()
+	full := []otp.Charge{{Scope: "full", Key: "full", Cost: 1, Limits: []otp.Limit{{N: 0, Per: time.Hour}}, At: now}}
+	_, err := cs.PutCharged(t.Context(), otp.Record{ID: "r", State: otp.StatePending, MaxAttempts: 1, MaxSends: 1, ExpiresAt: now.Add(time.Minute)}, full, now)
+	require.ErrorIs(t, err, errDisk)
+	_, err = cs.ReissueCharged(t.Context(), "r", nil, 1, full, now)
+	require.ErrorIs(t, err, errDisk)
+}
+
+// blind is a store that cannot be read.
+type blind struct{ *memstore.Store }
+
+func (*blind) Get(context.Context, string) (otp.Record, error) { return otp.Record{}, errDisk }
+
+// A limiter that hangs while something is given back holds a request up for seconds, not for good.
+func TestSimpleStoreHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := memstore.New()
+		w := newWorld(t, func(c *otp.Config) { c.Store = simple{Store: m, Limiter: hangingGive{m}} })
+		r := login(number())
+		r.Client = netip.MustParseAddr("192.0.2.1")
+		w.request(r)
+		begin := time.Now()
+		_, err := w.Request(t.Context(), r) // charged to the client, and refused by the recipient
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(begin))
+	})
+}
+
+type hangingGive struct{ otp.Limiter }
+
+func (hangingGive) Give(ctx context.Context, _ string, _ int64, _ []otp.Limit, _ time.Time) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // A Limiter of its own is used even if the store is one.

@@ -3,6 +3,8 @@ package otp
 import (
 	"context"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 const (
@@ -33,6 +35,8 @@ func (s *Service) check(ctx context.Context, r *Request, sends bool) error {
 		}
 	}
 	switch {
+	case r.Binding != "" && strings.IndexFunc(r.Binding, isVisible) < 0:
+		return invalid("Binding", "has nothing that can be seen")
 	case !isLabel(string(r.Usage)):
 		return invalid("Usage", "is not 1 to 32 lower-case letters, digits, '.', '-' and '_'")
 	case len(r.Extra) > maxExtra:
@@ -96,6 +100,8 @@ func (s *Service) checkRoute(ctx context.Context, field string, route Route, sen
 	}
 	return to, nil
 }
+
+func isVisible(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
 
 // routes lists all ways of r, the requested one first.
 func (r *Request) routes() []Route {

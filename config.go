@@ -114,14 +114,14 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	for _, l := range c.GuessLimits {
 		if l.N < 1 || l.N > certainty/1000 || l.Per != 0 && l.Per < time.Minute || l.Per > maxWindow {
-			return c, errors.New("otp: Config.GuessLimits has a limit out of bounds")
+			return c, errors.New("otp: Config.GuessLimits has a limit that is not N of 1 to 1e6 and Per of 0 or 1 minute to 31 days")
 		}
 	}
 	if c.TenantGuessLimit == (Limit{}) {
 		c.TenantGuessLimit = defaultTenantGuessLimit()
 	}
 	if l := c.TenantGuessLimit; l.N < 1 || l.N > certainty || l.Per < time.Minute || l.Per > maxWindow {
-		return c, errors.New("otp: Config.TenantGuessLimit is out of bounds")
+		return c, errors.New("otp: Config.TenantGuessLimit is not N of 1 to 1e9 and Per of 1 minute to 31 days")
 	}
 	if c.Guard == nil {
 		c.Guard = DefaultGuard()

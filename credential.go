@@ -99,13 +99,17 @@ func (s *Service) Reseal(ctx context.Context) (int, error) {
 		}
 		for _, key := range keys {
 			n, err := s.reseal(ctx, store, key)
+			total += n
+			done := ctx.Err() // read once: a walk that was cut short must not look complete
+			if err == nil {
+				err = done
+			}
 			if err != nil && first == nil {
 				first = fmt.Errorf("otp: reseal %s: %w", key, err)
 			}
-			if ctx.Err() != nil {
+			if done != nil {
 				return total, first
 			}
-			total += n
 		}
 		if next == "" {
 			return total, first
@@ -172,6 +176,9 @@ func (inner) Credentials(s *Service) (CredentialStore, error) {
 	}
 	return nil, errNoCredentials
 }
+
+// SlowHashes has room for the slow hashes that there may be at a time, of all tenants.
+func (inner) SlowHashes(s *Service) chan struct{} { return s.slow }
 
 // Key returns the key of a subject's credentials of a factor.
 func (inner) Key(s *Service, f Factor, subject string) (string, error) {

@@ -22,7 +22,15 @@ type vault struct {
 	mu     sync.Mutex
 	swaps  int
 	before func(call string) error
+	deaf   bool // to contexts that end
 	keys   []string
+}
+
+func (v *vault) hears(ctx context.Context) context.Context {
+	if v.deaf {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 func (v *vault) LoadCredentials(ctx context.Context, key string) ([]byte, error) {
@@ -31,7 +39,7 @@ func (v *vault) LoadCredentials(ctx context.Context, key string) ([]byte, error)
 			return nil, err
 		}
 	}
-	return v.Store.LoadCredentials(ctx, key)
+	return v.Store.LoadCredentials(v.hears(ctx), key)
 }
 
 func (v *vault) SwapCredentials(ctx context.Context, key string, old, value []byte, until time.Time) (bool, error) {
@@ -44,7 +52,7 @@ func (v *vault) SwapCredentials(ctx context.Context, key string, old, value []by
 	v.swaps++
 	v.keys = append(v.keys, key)
 	v.mu.Unlock()
-	return v.Store.SwapCredentials(ctx, key, old, value, until)
+	return v.Store.SwapCredentials(v.hears(ctx), key, old, value, until)
 }
 
 func (v *vault) ListCredentials(ctx context.Context, cursor string, n int) ([]string, string, error) {
@@ -53,7 +61,7 @@ func (v *vault) ListCredentials(ctx context.Context, cursor string, n int) ([]st
 			return nil, "", err
 		}
 	}
-	return v.Store.ListCredentials(ctx, cursor, n)
+	return v.Store.ListCredentials(v.hears(ctx), cursor, n)
 }
 
 // resealing is a service with people in two tenants who have credentials under the key k1, and that key
@@ -196,6 +204,24 @@ func TestResealFaults(t *testing.T) {
 	svc, _, _, _ := resealing(t, 1)
 	_, err := svc.Reseal(ctx)
 	require.ErrorIs(t, err, context.Canceled)
+
+	// A walk that was cut short does not look complete, whenever that was.
+	for last := range 9 { // one list, and a load and a swap of each
+		svc, _, v, _ := resealing(t, 4)
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		v.before = func(string) error {
+			if calls++; calls > last {
+				cancel()
+			}
+			return nil
+		}
+		v.deaf = true
+		n, err := svc.Reseal(ctx)
+		require.Equal(t, v.swaps, n)
+		require.ErrorIs(t, err, context.Canceled, "during call %d", last)
+		cancel()
+	}
 
 	svc, keys, _, _ := resealing(t, 1)
 	require.NoError(t, keys.Retire("k1")) // too early

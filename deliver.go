@@ -25,7 +25,7 @@ type delivery struct {
 func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 	start := s.now()
 	m := Message{
-		Key: d.record.ID + "-" + strconv.Itoa(d.record.Sends), Channel: d.route.Channel, Usage: d.payload.usage,
+		Key: messageKey(d), Channel: d.route.Channel, Usage: d.payload.usage,
 		To: d.route.To, Code: d.code, Tenant: s.tenant, Binding: d.payload.binding, Locale: d.payload.locale,
 		TTL: d.payload.expires.Sub(d.record.SentAt), ExpiresAt: d.payload.expires,
 	}
@@ -55,11 +55,14 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 	if d.mute {
 		return Receipt{}, nil
 	}
-	if sender == nil {
-		return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(fmt.Errorf("%w: channel has no sender", ErrNotAccepted), m), start)
-	}
 	receipt, err := send(ctx, sender, m)
 	return receipt, s.sent(ctx, d, receipt, err, start)
+}
+
+// messageKey names one send. A challenge of a reference or of an idempotency key has the ID
+// of the one before it, so the time tells them apart.
+func messageKey(d *delivery) string {
+	return d.record.ID + "-" + strconv.FormatInt(d.payload.created.UnixMicro(), 36) + "-" + strconv.Itoa(d.record.Sends)
 }
 
 // sent gives back what a send that did not happen was charged, and says what became of

@@ -51,13 +51,15 @@
 //
 // With Request.Conceal the answer does not depend on whether an account exists, is
 // limited or can be reached. Ask for unknown accounts too, with Request.Decoy. The
-// channel needs a [Queue], so that no answer waits for a provider.
+// channel needs a [Queue], so that no answer waits for a provider. [Request] says what it
+// does not hide.
 //
 // # What stores and logs see
 //
 // Stores see keyed digests and sealed bytes. Since the salt of a digest is kept in the
 // handle alone, a stolen database reveals no live code even to somebody who has all the
-// keys. Errors, events and everything that is printed hold neither codes nor handles nor
+// keys; the exceptions are Request.Reference and a Request.IdempotencyKey that can be
+// guessed. Errors, events and everything that is printed hold neither codes nor handles nor
 // whole recipients; [Secret] and the types that hold secrets print as [redacted].
 //
 // # Compatibility

@@ -19,7 +19,7 @@ func (*rejection) Is(target error) bool { return target == ErrRejected }
 // program and its logs; do not tell the client.
 var (
 	ErrRejected         error = &rejection{"rejected"}
-	ErrMismatch         error = &rejection{"mismatch"} // with data: *MismatchError
+	ErrMismatch         error = &rejection{"mismatch"} // with data if it was counted at a challenge: *MismatchError
 	ErrExpired          error = &rejection{"expired"}
 	ErrNotFound         error = &rejection{"not_found"} // never existed, another tenant's, forgotten, or key retired
 	ErrAttemptsExceeded error = &rejection{"attempts_exceeded"}

@@ -34,7 +34,8 @@ const (
 )
 
 // An Event is one audit fact. It never holds a code, a handle or a full
-// recipient, and is safe to log.
+// recipient, and is safe to log. What is not known, or was never checked, is empty:
+// rejections name no channel.
 type Event struct {
 	Type       EventType
 	Time       time.Time // UTC
@@ -47,7 +48,7 @@ type Event struct {
 	Channel    Channel
 	Usage      Usage
 	Receipt    Receipt
-	Reason     string // one word, for what is not plain from Type
+	Reason     string // for what is not plain from Type, of a small fixed set: the rejection, "limited_by_" and a scope, …
 	Err        error  // without codes, handles and recipients
 	Took       time.Duration
 }

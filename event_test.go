@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -33,10 +34,14 @@ func TestEventLevels(t *testing.T) {
 	t.Parallel()
 	levels := map[otp.EventType]string{
 		otp.EventRequested: "INFO", otp.EventSent: "INFO", otp.EventResent: "INFO", otp.EventVerified: "INFO", otp.EventEscalated: "INFO",
-		otp.EventCanceled: "INFO", otp.EventRedeemed: "INFO",
+		otp.EventCanceled: "INFO", otp.EventRedeemed: "INFO", otp.EventEnrolled: "INFO", otp.EventRevoked: "INFO", otp.EventResynced: "INFO",
 		otp.EventSendFailed: "WARN", otp.EventRejected: "WARN", otp.EventLimited: "WARN", otp.EventRefused: "WARN", otp.EventThreshold: "WARN",
+		otp.EventReplayed: "WARN", otp.EventDisabled: "WARN", otp.EventRecoveryLow: "WARN",
 		otp.EventFault: "ERROR",
 	}
+	source, err := os.ReadFile("event.go")
+	require.NoError(t, err)
+	require.Len(t, levels, bytes.Count(source, []byte(` EventType = "`)), "an event has no level here")
 	for eventType, want := range levels {
 		entry := logEvent(t, otp.Event{Type: eventType, Time: eventTime}, nil)
 		require.Equal(t, want, entry["level"], eventType)
@@ -54,12 +59,12 @@ func TestEventLevels(t *testing.T) {
 func TestEventFields(t *testing.T) {
 	t.Parallel()
 	entry := logEvent(t, otp.Event{
-		Type: otp.EventSendFailed, Time: eventTime, Tenant: "shop", Challenge: "c", Subject: "s", MaskedTo: "+49***12", Channel: otp.SMS, Usage: "login",
+		Type: otp.EventSendFailed, Time: eventTime, Tenant: "shop", Challenge: "c", Subject: "s", Factor: otp.FactorTOTP, Credential: "d", MaskedTo: "+49***12", Channel: otp.SMS, Usage: "login",
 		Receipt: otp.Receipt{Provider: "p", MessageID: "m"}, Reason: "delivery_failed", Err: errors.New("550 no"), Took: 1500 * time.Millisecond,
 	}, nil)
 	delete(entry, "time")
 	require.Equal(t, map[string]any{
-		"level": "WARN", "msg": "otp", "event": "send_failed", "at": "2026-03-01T12:00:00Z", "tenant": "shop", "challenge": "c", "subject": "s", "to": "+49***12",
+		"level": "WARN", "msg": "otp", "event": "send_failed", "at": "2026-03-01T12:00:00Z", "tenant": "shop", "challenge": "c", "subject": "s", "factor": "totp", "credential": "d", "to": "+49***12",
 		"channel": "sms", "usage": "login", "provider": "p", "message_id": "m", "reason": "delivery_failed", "error": "550 no", "took": 1.5e9,
 	}, entry)
 }
@@ -100,8 +105,8 @@ func TestHostileEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := otp.Event{
-				Type: otp.EventRejected, Time: eventTime, Tenant: text, Challenge: text, Subject: text, MaskedTo: text, Channel: otp.Channel(text),
-				Usage: otp.Usage(text), Receipt: otp.Receipt{Provider: text, MessageID: text}, Reason: text, Err: errors.New(text),
+				Type: otp.EventRejected, Time: eventTime, Tenant: text, Challenge: text, Subject: text, Factor: otp.Factor(text), Credential: text, MaskedTo: text,
+				Channel: otp.Channel(text), Usage: otp.Usage(text), Receipt: otp.Receipt{Provider: text, MessageID: text}, Reason: text, Err: errors.New(text),
 			}
 			var js, plain bytes.Buffer
 			otp.LogEvents(slog.New(slog.NewJSONHandler(&js, nil)))(t.Context(), e)
@@ -116,9 +121,9 @@ func TestHostileEvents(t *testing.T) {
 			var entry map[string]any
 			require.NoError(t, json.Unmarshal(js.Bytes(), &entry))
 			require.Equal(t, "rejected", entry["event"])
-			require.Len(t, entry, 15)
+			require.Len(t, entry, 17)
 			require.Equal(t, "rejected", textFields(t, plain.String())["event"])
-			require.Len(t, textFields(t, plain.String()), 15)
+			require.Len(t, textFields(t, plain.String()), 17)
 		})
 	}
 }

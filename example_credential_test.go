@@ -23,7 +23,7 @@ func ExampleService_Reseal() {
 			log.Fatal(err)
 		}
 	}
-	secret := make([]byte, 32) // in earnest from a secret manager
+	secret := make([]byte, 32) // in production from a secret manager
 	_, _ = rand.Read(secret)
 	if err := keys.Rotate(otp.Key{ID: "k2", Secret: secret}); err != nil {
 		log.Fatal(err)

@@ -29,7 +29,7 @@ func (p *phone) code() string { return p.last.Code.Reveal() }
 func exampleKeyring() *otp.Keyring {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
-	kr, err := otp.NewKeyring(otp.Key{ID: "k1", Secret: secret})
+	kr, err := otp.NewKeyring(otp.Key{ID: "k1", Secret: secret}, otp.Key{ID: otp.IndexKeyID, Secret: secret})
 	if err != nil {
 		panic(err)
 	}
@@ -365,16 +365,28 @@ func ExampleKeyring_Rotate() {
 		_, _ = rand.Read(b)
 		return b
 	}
-	first := random()
-	kr, err := otp.NewKeyring(otp.Key{ID: "k1", Secret: first})
+	first, second := random(), random()
+	kr, err := otp.NewKeyring(otp.Key{ID: "k1", Secret: first}, otp.Key{ID: otp.IndexKeyID, Secret: first})
 	fmt.Println(err)
-	fmt.Println(kr.Rotate(otp.Key{ID: "k2", Secret: random()})) // challenges of k1 still verify
-	fmt.Println(kr.Retire("k1"))                                // now they do not
 
-	// The same from a configuration; the index key is the first one ever used.
-	_, err = otp.NewKeyring(otp.Key{ID: "k2", Secret: random()}, otp.Key{ID: "k1", Secret: first}, otp.Key{ID: otp.IndexKeyID, Secret: first})
+	// In every process, before any goes on: what one seals all must be able to open.
+	fmt.Println(kr.Add(otp.Key{ID: "k2", Secret: second}))
+
+	// Then in every process. What k1 has sealed still opens.
+	fmt.Println(kr.Rotate(otp.Key{ID: "k2", Secret: second}))
+
+	// Here one waits until all have rotated, the last challenge and the last token of k1
+	// have expired, which takes an hour, or as long as a policy lets codes by e-mail live,
+	// and Service.Reseal has returned nil. Then nothing is left that needs k1.
+	fmt.Println(kr.Retire("k1"))
+
+	// A process that starts has its keys from a configuration. The first secret ever used
+	// stays in it for good, as the index key: limits, ledgers and credentials are found
+	// by pseudonyms made with it.
+	_, err = otp.NewKeyring(otp.Key{ID: "k2", Secret: second}, otp.Key{ID: otp.IndexKeyID, Secret: first})
 	fmt.Println(err)
 	// Output:
+	// <nil>
 	// <nil>
 	// <nil>
 	// <nil>

@@ -5,6 +5,9 @@ import "flag"
 // Charging is what the service makes of a store that cannot charge by itself.
 var Charging = charging
 
+// RaceEnabled is for tests that count allocations.
+const RaceEnabled = raceEnabled
+
 // Update makes golden files out of what the tests see, instead of comparing.
 var Update = flag.Bool("update", false, "rewrite the golden files in testdata")
 

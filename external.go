@@ -3,13 +3,13 @@ package otp
 import "context"
 
 // VerifyExternal checks an answer to a code that a provider made and keeps, for senders of
-// this module whose provider does. check asks the provider whether the code came to a
-// recipient. The challenge's own code was never sent, so nothing else verifies it.
+// this module whose provider does. check asks the provider whether a code, in its one form,
+// came to a recipient. The challenge's own code was never sent, so nothing else verifies it.
 //
 // The attempt is counted before check is called. A right answer counts as two: the second
 // is the one that uses the challenge up, if nobody else has. So of MaxAttempts the last is
-// never checked, and AttemptsLeft does not count it.
-func (inner) VerifyExternal(ctx context.Context, s *Service, a Answer, check func(ctx context.Context, to string) (bool, error)) (Proof, error) {
+// never checked, and a MismatchError does not count it among those left. A Challenge does.
+func (inner) VerifyExternal(ctx context.Context, s *Service, a Answer, check func(ctx context.Context, to, code string) (bool, error)) (Proof, error) {
 	p, e, err := s.verifyExternal(ctx, &a, check)
 	if isLabel(string(a.Usage)) {
 		e.Usage = a.Usage
@@ -22,7 +22,7 @@ func (inner) VerifyExternal(ctx context.Context, s *Service, a Answer, check fun
 	return p, nil
 }
 
-func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(context.Context, string) (bool, error)) (Proof, Event, error) {
+func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(ctx context.Context, to, code string) (bool, error)) (Proof, Event, error) {
 	at, err := s.locate(a.ID)
 	if err != nil {
 		return Proof{}, Event{}, err
@@ -32,7 +32,8 @@ func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(cont
 		return Proof{}, e, ErrNotFound
 	}
 	h := &at.handle
-	if _, ok := h.format.canonical(a.Code); !ok || !isLabel(string(a.Usage)) || len(a.Binding) > maxBinding || !s.isSubject(h, a.Subject) {
+	code, ok := h.format.canonical(a.Code)
+	if !ok || !isLabel(string(a.Usage)) || len(a.Binding) > maxBinding || !s.isSubject(h, a.Subject) {
 		return Proof{}, e, ErrMismatch
 	}
 	now := s.now()
@@ -54,7 +55,7 @@ func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(cont
 	}
 	route := p.routes[0]
 	e.Channel, e.MaskedTo = route.Channel, mask(route.Channel, route.To)
-	ok, err := check(ctx, route.To)
+	ok, err = check(ctx, route.To, code)
 	switch {
 	case err != nil:
 		return Proof{}, e, err
@@ -71,6 +72,6 @@ func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(cont
 	case rec.State != StateVerified:
 		return Proof{}, e, wrong
 	}
-	s.settle(ctx, h, &p, &rec, e)
+	s.settle(ctx, h, &p, &rec, 0, e)
 	return s.proved(h, &p, route, now), e, nil
 }

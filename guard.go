@@ -14,6 +14,19 @@ type Guard interface {
 	Check(ctx context.Context, r Request) error
 }
 
+// guard asks the guard. Its error may name whom it refused, and is told without that.
+func (s *Service) guard(ctx context.Context, r *Request) error {
+	err := s.cfg.Guard.Check(ctx, *r)
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	for _, route := range r.routes() {
+		text = clean(text, Message{To: route.To, Code: NewSecret(r.Subject)})
+	}
+	return &cleanError{err: err, text: text}
+}
+
 // DefaultGuard refuses phone numbers that belong to no country: free and shared-cost
 // services, premium rate, and satellite and other networks that cost a lot and are
 // where toll fraud goes (ITU-T E.164, list of assigned codes).

@@ -39,7 +39,7 @@ func newKeyring(t testing.TB) *otp.Keyring {
 	secret := make([]byte, 32)
 	_, err := rand.Read(secret)
 	require.NoError(t, err)
-	kr, err := otp.NewKeyring(otp.Key{ID: "k1", Secret: secret})
+	kr, err := otp.NewKeyring(otp.Key{ID: "k1", Secret: secret}, otp.Key{ID: otp.IndexKeyID, Secret: secret})
 	require.NoError(t, err)
 	return kr
 }

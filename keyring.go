@@ -3,6 +3,7 @@ package otp
 import (
 	"bytes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -44,10 +45,16 @@ type Key struct {
 // A Keyring holds the secrets and derives one key per purpose from each. It is
 // safe for concurrent use.
 //
-// The key named [IndexKeyID] makes the pseudonyms of subjects and recipients.
-// Changing it forgets all limits and guess ledgers, so it is not rotated with the
-// rest. A keyring of a single key derives it from that key; before a second key is
-// added, that first secret has to be named as the index key, too.
+// The key named [IndexKeyID] makes the pseudonyms of subjects and recipients, under which
+// stores keep limits, guess ledgers and the credentials of authenticators. Changing it
+// forgets them all, without an error, so it is not rotated with the rest. A keyring of a
+// single key derives it from that key; before a second key is added, that first secret has
+// to be named as the index key, too.
+//
+// Processes that share a store rotate in three steps, each finished everywhere before the
+// next: [Keyring.Add] the new key, so that all can read what it seals; [Keyring.Rotate] to
+// it; and, after [Service.Reseal] and when the last challenge and the last token have expired,
+// [Keyring.Retire] the old one.
 type Keyring struct {
 	state atomic.Pointer[keys]
 	write sync.Mutex
@@ -58,6 +65,7 @@ type keys struct {
 	primary *keySet
 	byID    map[string]*keySet
 	index   *indexSet
+	unnamed string // ID of the key that index was derived from, if it was not named
 }
 
 // A keySet holds what is derived from one key that rotates.
@@ -93,8 +101,12 @@ const (
 // NewKeyring makes a keyring. New challenges use primary; challenges of the others
 // still verify. One of the others may be the index key. It is an error if a key is
 // shorter than 32 bytes, is plainly not random or stands in documentation, if an ID
-// is malformed or repeated, or if there are several keys and none is the index key.
+// is malformed or repeated, if there are several keys and none is the index key, or if
+// the process runs in FIPS 140-only mode, which does not have XChaCha20-Poly1305.
 func NewKeyring(primary Key, others ...Key) (*Keyring, error) {
+	if fips140.Enforced() {
+		return nil, errors.New("otp: Keyring: XChaCha20-Poly1305 is not allowed in FIPS 140-only mode")
+	}
 	if primary.ID == IndexKeyID {
 		return nil, errors.New("otp: Keyring: the index key cannot be the primary key")
 	}
@@ -122,15 +134,16 @@ func NewKeyring(primary Key, others ...Key) (*Keyring, error) {
 		if len(s.byID) > 1 {
 			return nil, errors.New("otp: Keyring: several keys need one named index, with the secret of the first key ever used")
 		}
-		s.index = newIndexSet(primary.Secret)
+		s.index, s.unnamed = newIndexSet(primary.Secret), primary.ID
 	}
 	kr := &Keyring{}
 	kr.state.Store(s)
 	return kr, nil
 }
 
-// ParseKeyring reads "id:base64" entries, newest first, separated by commas or white
-// space, or one bare base64 key. It is for text that comes from a vault or a KMS.
+// ParseKeyring reads "id:base64" entries, the primary key first, separated by commas or
+// white space, or one bare base64 key, whose ID is "1". It is for text that comes from a
+// vault or a KMS.
 // Errors name the entry by its position, never by its content.
 func ParseKeyring(text string) (*Keyring, error) {
 	entries := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
@@ -178,9 +191,14 @@ func KeyringFromFile(path string) (*Keyring, error) {
 	return kr, nil
 }
 
-// Rotate makes k primary. Live challenges keep working. In every process that
-// shares the store, add the new key first and make it primary after that.
-func (kr *Keyring) Rotate(k Key) error {
+// Add adds a key that opens what it sealed elsewhere. It seals nothing here until
+// [Keyring.Rotate] makes it primary.
+func (kr *Keyring) Add(k Key) error { return kr.add(k, false) }
+
+// Rotate makes k primary, which may have been added before. Live challenges keep working.
+func (kr *Keyring) Rotate(k Key) error { return kr.add(k, true) }
+
+func (kr *Keyring) add(k Key, primary bool) error {
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -193,16 +211,26 @@ func (kr *Keyring) Rotate(k Key) error {
 	if old == nil {
 		return errZeroKeyring
 	}
-	if old.byID[k.ID] != nil {
-		return fmt.Errorf("otp: Keyring: key %q is repeated", k.ID)
+	added := newKeySet(k)
+	if there := old.byID[k.ID]; there != nil {
+		if there.code.sumFields() != added.code.sumFields() {
+			return fmt.Errorf("otp: Keyring: key %q is there with another secret", k.ID)
+		}
+		added = there
 	}
-	s := &keys{primary: newKeySet(k), byID: maps.Clone(old.byID), index: old.index}
-	s.byID[k.ID] = s.primary
+	s := old.clone()
+	s.byID[k.ID] = added
+	if primary {
+		s.primary = added
+	}
 	kr.state.Store(s)
 	return nil
 }
 
-// Retire drops a key that is not primary; its challenges become [ErrNotFound].
+// Retire drops a key that is not primary. Its challenges become [ErrNotFound], and
+// credentials that are still sealed with it cannot be read any more: [Service.Reseal] first.
+// A key that is the index key, too, without being named so, cannot be retired: a keyring
+// that is made without it would not find what was stored.
 func (kr *Keyring) Retire(id string) error {
 	kr.write.Lock()
 	defer kr.write.Unlock()
@@ -216,10 +244,19 @@ func (kr *Keyring) Retire(id string) error {
 	if old.primary.id == id {
 		return fmt.Errorf("otp: Keyring: key %q is primary", id)
 	}
-	s := &keys{primary: old.primary, byID: maps.Clone(old.byID), index: old.index}
+	if old.unnamed == id {
+		return fmt.Errorf("otp: Keyring: key %q is the index key, too: start with its secret named %q before it is retired", id, IndexKeyID)
+	}
+	s := old.clone()
 	delete(s.byID, id)
 	kr.state.Store(s)
 	return nil
+}
+
+func (k *keys) clone() *keys {
+	c := *k
+	c.byID = maps.Clone(k.byID)
+	return &c
 }
 
 func (k Key) check() error {
@@ -369,10 +406,12 @@ func appendField[T string | []byte](dst []byte, b T) []byte {
 
 // random returns n bytes of crypto/rand, which ends the program rather than return
 // anything else.
-func random(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b)
-	return b
+func random(n int) []byte { return appendRandom(nil, n) }
+
+func appendRandom(dst []byte, n int) []byte {
+	dst = slices.Grow(dst, n)[:len(dst)+n]
+	_, _ = rand.Read(dst[len(dst)-n:])
+	return dst
 }
 
 // decodeBase64 takes the standard and the URL alphabet, padded or not.

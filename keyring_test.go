@@ -14,6 +14,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -390,7 +391,8 @@ func TestIndexKeySurvivesRotation(t *testing.T) {
 	require.NotEmpty(t, before)
 
 	require.NoError(t, single.Rotate(otp.Key{ID: "b", Secret: keyNo(2)}))
-	require.NoError(t, single.Retire("a"))
+	require.Equal(t, before, pseudonym(single))
+	require.ErrorContains(t, single.Retire("a"), "index", "a keyring made without it would find nothing")
 	require.Equal(t, before, pseudonym(single))
 
 	for _, others := range [][]otp.Key{
@@ -577,7 +579,7 @@ func TestKeyringFromFile(t *testing.T) {
 func TestRotateAndRetire(t *testing.T) {
 	t.Parallel()
 	store := newTap()
-	kr := newTestKeyring(t, otp.Key{ID: "a", Secret: keyNo(1)})
+	kr := newTestKeyring(t, otp.Key{ID: "a", Secret: keyNo(1)}, otp.Key{ID: otp.IndexKeyID, Secret: keyNo(1)})
 	svc := store.service(t, kr)
 	verify := func(to, id string) error {
 		_, err := svc.Verify(t.Context(), otp.Answer{ID: id, Code: store.code(to), Usage: "login"})
@@ -620,6 +622,66 @@ func TestRotateAndRetire(t *testing.T) {
 	require.NoError(t, kr.Rotate(otp.Key{ID: "a", Secret: keyNo(3)}), "the name is free again")
 	require.ErrorIs(t, verify("bert", second), otp.ErrNotFound, "but it is another key")
 	require.NoError(t, verify("dora", third))
+}
+
+// S-19: two processes with one store rotate, each at a time of its own, and neither refuses
+// what the other made: first both get the new key, then it becomes primary.
+func TestRotationOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	store := newTap()
+	next := otp.Key{ID: "b", Secret: keyNo(2)}
+	var rings []*otp.Keyring
+	var processes []*otp.Service
+	for range 2 {
+		kr := newTestKeyring(t, otp.Key{ID: "a", Secret: keyNo(1)}, otp.Key{ID: otp.IndexKeyID, Secret: keyNo(1)})
+		rings, processes = append(rings, kr), append(processes, store.service(t, kr))
+	}
+	n := 0
+	crossed := func() {
+		t.Helper()
+		for i, maker := range processes {
+			n++
+			to := fmt.Sprint("user-", n)
+			ch, err := maker.Request(t.Context(), pushTo(to))
+			require.NoError(t, err)
+			_, err = processes[1-i].Verify(t.Context(), otp.Answer{ID: ch.ID, Code: store.code(to), Usage: "login"})
+			require.NoError(t, err)
+		}
+	}
+	crossed()
+	for _, step := range []func(*otp.Keyring) error{
+		func(kr *otp.Keyring) error { return kr.Add(next) },
+		func(kr *otp.Keyring) error { return kr.Rotate(next) },
+		func(kr *otp.Keyring) error { return kr.Retire("a") },
+	} {
+		for _, kr := range rings {
+			require.NoError(t, step(kr))
+			crossed()
+		}
+	}
+	require.NoError(t, rings[0].Add(next), "it is there already")
+	require.NoError(t, rings[0].Rotate(next), "and primary")
+	crossed()
+	for _, add := range []func(otp.Key) error{rings[0].Add, rings[0].Rotate} {
+		require.ErrorContains(t, add(otp.Key{ID: "b", Secret: keyNo(3)}), "another secret")
+	}
+	require.Error(t, rings[0].Add(otp.Key{ID: otp.IndexKeyID, Secret: keyNo(2)}))
+	require.Error(t, rings[0].Add(otp.Key{ID: "c", Secret: keyNo(2)[:31]}))
+	require.Error(t, new(otp.Keyring).Add(next))
+}
+
+// Where nothing but FIPS 140 is allowed a keyring says so, and does not end the program.
+func TestFIPSOnly(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("OTP_TEST_FIPS") != "" {
+		_, err := otp.NewKeyring(otp.Key{ID: "a", Secret: keyNo(1)})
+		require.ErrorContains(t, err, "FIPS 140-only")
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFIPSOnly$")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only", "OTP_TEST_FIPS=1", "OTP_TEST_SECRETS="+filepath.Join(t.TempDir(), "secrets"))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // S-19: rotation under load rejects no live code.
@@ -683,7 +745,7 @@ func TestRetireUnderLoad(t *testing.T) {
 	t.Parallel()
 	const keys = 20
 	store := newTap()
-	kr := newTestKeyring(t, otp.Key{ID: "k0", Secret: keyNo(100)})
+	kr := newTestKeyring(t, otp.Key{ID: "k0", Secret: keyNo(100)}, otp.Key{ID: otp.IndexKeyID, Secret: keyNo(100)})
 	svc := store.service(t, kr)
 	var ids [keys][]string
 	for n := range keys {

@@ -94,7 +94,11 @@ func (l *leases) give(ctx context.Context, k leaseKey, cost int64, at time.Time)
 		return nil
 	}
 	e := l.get(k)
-	<-e.turn
+	select {
+	case <-e.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	defer func() { e.turn <- struct{}{} }()
 	if at.Equal(e.at) {
 		e.left += cost

@@ -75,11 +75,11 @@ type sendMeters struct {
 	share     pseudonym // client and recipient together
 }
 
-func (k *keys) sendMeters(tenant string, subject pseudonym, r Route, client netip.Addr) sendMeters {
+func (k *keys) sendMeters(tenant string, subject, recipient pseudonym, to string, client netip.Addr) sendMeters {
 	s := sendMeters{
-		recipient: k.pseudonym(scopeRecipient, tenant, mailbox(r.Channel, r.To)),
+		recipient: recipient,
 		subject:   subject,
-		prefix:    k.pseudonym(scopePrefix, tenant, prefix(r.To)),
+		prefix:    k.pseudonym(scopePrefix, tenant, prefix(to)),
 	}
 	if client.IsValid() {
 		addr := client.Unmap().WithZone("")
@@ -88,7 +88,7 @@ func (k *keys) sendMeters(tenant string, subject pseudonym, r Route, client neti
 			addr = p.Addr()
 		}
 		s.client = k.pseudonym(scopeClient, tenant, addr.String())
-		s.share = k.pseudonym("share", tenant, string(append(s.client[:], s.recipient[:]...)))
+		s.share = k.pseudonym("share", tenant, string(s.client[:])+string(s.recipient[:]))
 	}
 	return s
 }
@@ -140,7 +140,7 @@ func (k *keys) reservation(tenant string, h *handle, p *payload) reservation {
 	}
 	r.who = append(r.who, h.recipient)
 	for _, route := range p.routes[1:] {
-		who := k.pseudonym(scopeRecipient, tenant, mailbox(route.Channel, route.To))
+		who := k.recipient(tenant, route)
 		if !slices.Contains(r.who, who) {
 			r.who = append(r.who, who)
 		}
@@ -160,23 +160,27 @@ func (r *reservation) take(dst []Charge, limits []Limit, silent bool) []Charge {
 	return dst
 }
 
-// give lists what returns the reservation of codes live codes to the windows, and ends
-// the streak: what has Per zero is cleared.
-func (r *reservation) give(windows, streak []Limit, codes int) []Charge {
+// give lists what returns the reservation of codes live codes, and ends the streak of
+// whom the success has proved: what has Per zero is cleared. The recipients of other
+// routes have proved nothing, so their streaks go on.
+func (r *reservation) give(windows, streak []Limit, codes int, proved ...pseudonym) []Charge {
 	if len(r.who) == 0 {
 		return nil
 	}
-	windows = r.fitting(windows)
 	out := make([]Charge, 0, len(r.who)*(codes+len(streak)))
+	windows = r.fitting(windows)
 	for _, who := range r.who {
-		key := meterKey(meterGuesses, who)
+		key, limits, ends := meterKey(meterGuesses, who), windows, streak
+		if !slices.Contains(proved, who) {
+			limits, ends = slices.Concat(windows, r.fitting(streak)), nil
+		}
 		for range codes {
 			if r.mass == 0 {
 				break
 			}
-			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: r.mass, Limits: windows, At: r.at})
+			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: r.mass, Limits: limits, At: r.at})
 		}
-		for i, l := range streak {
+		for i, l := range ends {
 			out = append(out, Charge{Scope: scopeGuesses, Key: key, Cost: l.N, Limits: streak[i : i+1], At: r.at})
 		}
 	}

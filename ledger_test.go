@@ -1,12 +1,16 @@
 package otp_test
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"otp.example/otp"
@@ -229,9 +233,106 @@ func TestTenantGuesses(t *testing.T) {
 		}
 	}
 	require.Equal(t, 50, short)
+	require.Len(t, w.events.of(otp.EventEscalated), 50)
+	require.Empty(t, w.events.of(otp.EventThreshold), "nobody's own account is attacked")
 	_, err := w.Tenant("b").Request(t.Context(), login(number()))
 	require.NoError(t, err)
 	require.Len(t, w.box.code(t), 6, "other tenants are not disturbed")
+}
+
+// A request that the tenant's guesses refuse says when there are some again, and costs the
+// tenant no send.
+func TestTenantGuessesRefuse(t *testing.T) {
+	t.Parallel()
+	p := otp.Policy{LiveCodes: 1, Formats: []otp.Format{{Length: 6}}}
+	p.Limits.Tenant = []otp.Limit{{N: 100, Per: 24 * time.Hour}}
+	w := newWorld(t, policy(p), func(c *otp.Config) {
+		c.TenantGuessLimit = otp.Limit{N: 100 * 5000, Per: 24 * time.Hour}
+	})
+	for range 99 { // what is left of the last lease is less than a challenge needs
+		w.request(login(number()))
+	}
+	for range 10 {
+		_, err := w.Request(t.Context(), login(number()))
+		var limited *otp.RateLimitError
+		require.ErrorAs(t, seen.err(err), &limited)
+		require.Equal(t, "tenant", limited.Scope)
+		require.InDelta(t, 24*time.Hour, limited.RetryAfter, float64(2*time.Hour))
+	}
+	long := login(number())
+	long.Policy = &otp.Policy{Formats: []otp.Format{{Length: 12}}} // which nobody guesses
+	w.request(long)
+}
+
+// A repeat sends nothing, so what its tenant may still send or have guessed is no matter.
+func TestRepeatAtTheCeiling(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(*otp.Config, *otp.Policy){
+		"sends": func(_ *otp.Config, p *otp.Policy) { p.Limits.Tenant = []otp.Limit{{N: 1, Per: time.Hour}} },
+		"guesses": func(c *otp.Config, p *otp.Policy) {
+			p.LiveCodes, p.Formats = 1, []otp.Format{{Length: 6}}
+			c.TenantGuessLimit = otp.Limit{N: 5000, Per: 24 * time.Hour}
+		},
+	} {
+		w := newWorld(t, func(c *otp.Config) {
+			p := otp.Policy{}
+			edit(c, &p)
+			policy(p)(c)
+		})
+		r := login(number())
+		r.IdempotencyKey = rand.Text()
+		first := w.request(r)
+		_, err := w.Request(t.Context(), login(number()))
+		require.ErrorIs(t, err, otp.ErrRateLimited, name)
+		again, err := w.Request(t.Context(), r)
+		require.NoError(t, err, name)
+		require.Equal(t, first.CreatedAt, again.CreatedAt, name)
+		require.Equal(t, 1, w.box.count(), name)
+
+		gone := errors.New("the store is gone")
+		w.store.faults(func(call string) error {
+			if call == "Get" {
+				return gone
+			}
+			return nil
+		}, nil)
+		_, err = w.Request(t.Context(), r)
+		require.ErrorIs(t, err, gone, name)
+		w.store.faults(nil, nil)
+		require.NoError(t, w.Cancel(t.Context(), first.ID))
+		_, err = w.Request(t.Context(), r)
+		require.ErrorIs(t, err, otp.ErrRateLimited, "%s: of a dead challenge it would be a new one", name)
+	}
+}
+
+// S-09: a success says nothing of the recipients of other routes: their streaks go on, until
+// somebody answers there.
+func TestStreakOfOtherRoutes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, open(otp.Policy{LiveCodes: 1}), func(c *otp.Config) {
+		c.GuessLimits = []otp.Limit{{N: 1e6, Per: 24 * time.Hour}, {N: 60_000}}
+	})
+	victim := number()
+	abandoned := func() int {
+		w.clock.advance(25 * time.Hour) // so that nothing is left in the window
+		w.request(otp.Request{Channel: otp.SMS, Usage: "signup", To: victim})
+		return len(w.box.code(t))
+	}
+	n := 0
+	for abandoned() == 6 {
+		n++
+		require.Less(t, n, 20, "the codes of the victim never get longer")
+		w.clock.advance(31 * time.Second)
+		ch := w.request(otp.Request{Channel: otp.SMS, Usage: "signup", To: number(), Fallback: []otp.Route{{Channel: otp.Voice, To: victim}}})
+		_, err := w.answer(otp.Answer{ID: ch.ID, Usage: "signup", Code: w.box.code(t)})
+		require.NoError(t, err)
+	}
+	require.Equal(t, 11, n, "its own part comes back with each success")
+	w.clock.advance(31 * time.Second)
+	ch := w.request(otp.Request{Channel: otp.SMS, Usage: "signup", To: victim})
+	_, err := w.answer(otp.Answer{ID: ch.ID, Usage: "signup", Code: w.box.code(t)})
+	require.NoError(t, err)
+	require.Equal(t, 6, abandoned())
 }
 
 // Successes give the tenant's guesses back, in whichever process they happen.
@@ -284,6 +385,66 @@ func TestTenantCeiling(t *testing.T) {
 	w.clock.advance(limited.RetryAfter)
 	_, err = w.Request(t.Context(), login(number()))
 	require.NoError(t, err)
+}
+
+// S-43: a request that another limit refuses costs the tenant nothing. Otherwise whoever asks
+// for one number again and again could stop the codes of everybody.
+func TestRefusedRequestsCostTheTenantNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(otp.Policy{Limits: otp.Limits{Tenant: []otp.Limit{{N: 10, Per: time.Hour}}}}))
+	refused := func(r otp.Request, scope string) {
+		t.Helper()
+		_, err := w.Request(t.Context(), r)
+		var limited *otp.RateLimitError
+		require.ErrorAs(t, seen.err(err), &limited)
+		require.Equal(t, scope, limited.Scope)
+	}
+	one := login(number())
+	w.request(one)
+	for range 50 {
+		refused(one, "recipient")
+	}
+	for range 9 {
+		w.request(login(number()))
+	}
+	refused(login(number()), "tenant")
+}
+
+// A call that hangs over the tenant's limit holds up no other answer for longer than
+// that has time: its code is used up, so its proof has to arrive.
+func TestHangingLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hangs, free := make(chan struct{}), make(chan struct{})
+	before := w.request(login(number()))
+	w.store.faults(func(call string) error {
+		if call == "Take" {
+			close(hangs)
+			<-free
+		}
+		return nil
+	}, nil)
+	var wg sync.WaitGroup
+	for hanging := false; !hanging; {
+		w.clock.advance(4 * time.Minute)
+		made := make(chan otp.Challenge, 1)
+		wg.Go(func() {
+			ch, err := w.Request(context.Background(), login(number()))
+			assert.NoError(t, err)
+			made <- ch
+		})
+		select {
+		case before = <-made:
+		case <-hangs: // the lease has ended, and this call renews it
+			hanging = true
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := w.Verify(ctx, otp.Answer{ID: before.ID, Code: w.box.code(t), Usage: "login"})
+	require.NoError(t, err)
+	close(free)
+	wg.Wait()
 }
 
 // A lease that was hardly used is given back: several quiet processes do not use up the

@@ -1,6 +1,7 @@
 package otp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,13 @@ type core struct {
 	cfg    Config
 	store  ChargingStore
 	leases *leases
+	slow   chan struct{} // room for slow hashes, of recovery codes
 
 	guessWindows, guessStreak []Limit // of cfg.GuessLimits
 }
+
+// maxSlow is how many slow hashes there may be at a time. Each takes 19 MiB.
+const maxSlow = 4
 
 // New returns a Service. Store, Keyring and Senders are required; New
 // reports the first field that is missing or out of bounds. cfg is copied.
@@ -37,7 +42,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &core{cfg: cfg, store: charging(cfg.Store, cfg.Limiter)}
+	c := &core{cfg: cfg, store: charging(cfg.Store, cfg.Limiter), slow: make(chan struct{}, maxSlow)}
 	c.leases = &leases{limiter: cfg.Limiter, meter: c.cfg.tenantMeter, m: map[leaseKey]*lease{}}
 	c.guessWindows, c.guessStreak = splitLimits(cfg.GuessLimits)
 	return &Service{core: c}, nil
@@ -62,7 +67,7 @@ func (s *Service) RecipientPseudonym(ctx context.Context, c Channel, to string) 
 	if err != nil {
 		return "", err
 	}
-	return s.keys().pseudonym(scopeRecipient, s.tenant, mailbox(c, to)).String(), nil
+	return s.keys().recipient(s.tenant, Route{Channel: c, To: to}).String(), nil
 }
 
 // A Request asks for a challenge. It prints as [redacted].
@@ -76,7 +81,7 @@ type Request struct {
 	Client    netip.Addr // optional: who asks, for limits; IPv6 is taken by /64
 	Locale    string     // BCP 47; empty means the renderer's default
 	Extra     []byte     // optional: sealed with the challenge, returned with the proof; at most 1024 bytes
-	Fallback  []Route    // further routes, for Resend and for failover by receipt; at most 4
+	Fallback  []Route    // further routes, for Resend; at most 4. Take them from the account, never from the client
 	Reference string     // optional: the challenge is found by it instead of a handle (see Service.Reference); a live one of the same reference makes the request invalid; at most 256 bytes
 
 	// Policy overrides single fields of the policy for this challenge; each may only be
@@ -88,11 +93,15 @@ type Request struct {
 	Code Secret
 
 	// Conceal asks that the answer not tell whether the subject exists. It needs a
-	// Queue for the channel, else the request is invalid.
+	// Queue for the channel, else the request is invalid. It does not hide that guesses at
+	// an account run low: codes are longer then, at all of its addresses. The store calls
+	// are equal in number with a ChargingStore that charges in one step; simple stores and
+	// Redis Cluster make others for a limited recipient.
 	Conceal bool
 
 	// IdempotencyKey makes a repeated Request harmless. It must come from the server's
-	// session, never from the client alone; at most 256 bytes. Empty means none.
+	// session, never from the client alone, and be unguessable: whoever has it, the keys
+	// and the store can find the code. At most 256 bytes. Empty means none.
 	IdempotencyKey string
 
 	// Decoy runs every step but sending (an empty Subject gets a stand-in meter), for
@@ -177,7 +186,9 @@ func (s *Service) referenceNonce(u Usage, reference string) []byte {
 }
 
 // Canonical returns the one form in which a recipient is compared, metered and sent to.
-// Look accounts up by it, and store it. An error wraps [ErrInvalidRequest].
+// Look accounts up by it, and store it. Of e-mail addresses the part before the @ keeps its
+// case, which only limits ignore: lower it in Config.Normalize if accounts are to be found
+// in any case. An error wraps [ErrInvalidRequest].
 func (s *Service) Canonical(ctx context.Context, c Channel, to string) (string, error) {
 	return s.checkRoute(ctx, "", Route{Channel: c, To: to}, false, false)
 }
@@ -310,6 +321,7 @@ func (s *Service) load(ctx context.Context, at location) (Record, payload, handl
 	if at.reference {
 		h = s.handleOf(keys, set, &p)
 	}
+	h.keys = set // an older handle of its idempotency key may name another
 	return rec, p, h, nil
 }
 
@@ -319,13 +331,18 @@ func (s *Service) handleOf(k *keys, set *keySet, p *payload) handle {
 	h := handle{
 		keys:      set,
 		subject:   k.subject(s.tenant, p),
-		recipient: k.pseudonym(scopeRecipient, s.tenant, mailbox(p.routes[0].Channel, p.routes[0].To)),
+		recipient: k.recipient(s.tenant, p.routes[0]),
 		expires:   p.expires,
 		format:    p.format,
 		routes:    len(p.routes),
 	}
 	copy(h.nonce[:], p.nonce)
 	return h
+}
+
+// recipient is the pseudonym of whom a route reaches.
+func (k *keys) recipient(tenant string, r Route) pseudonym {
+	return k.pseudonym(scopeRecipient, tenant, mailbox(r.Channel, r.To))
 }
 
 // subject is the pseudonym of the subject. A decoy without one gets a stand-in, so that
@@ -363,7 +380,7 @@ func describe(id string, r *Record, p *payload, policy *Policy, now time.Time) C
 		Status:       StatusPending,
 		Channel:      p.routes[0].Channel,
 		Usage:        p.usage,
-		CodeFormat:   p.format,
+		CodeFormat:   Format{Length: p.format.Length, Alphabet: cmp.Or(p.format.Alphabet, Digits)},
 		CreatedAt:    r.CreatedAt,
 		ExpiresAt:    r.ExpiresAt,
 		AttemptsLeft: r.MaxAttempts - r.Attempts,

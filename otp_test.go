@@ -3,6 +3,7 @@ package otp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -444,6 +445,84 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// S-76: a challenge that has the name of one before it is another, so providers must not take
+// its message for a repeat. A resend is another message, too.
+func TestMessageKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	keys := map[string]bool{}
+	n := 0
+	sent := func() {
+		t.Helper()
+		keys[w.box.last(t).Key] = true
+		n++
+		require.Len(t, keys, n, "a key came twice")
+	}
+	for i := range 4 {
+		r := otp.Request{Channel: otp.SMS, Usage: "login", To: number()}
+		if i%2 == 0 {
+			r.IdempotencyKey = "k"
+		} else {
+			r.Reference = "order 9"
+		}
+		for range 2 {
+			ch := w.request(r)
+			sent()
+			w.clock.advance(31 * time.Second)
+			_, err := w.Resend(t.Context(), otp.Resend{ID: ch.ID})
+			require.NoError(t, err)
+			sent()
+			w.clock.advance(15 * time.Minute) // so that the next one is another challenge
+		}
+	}
+}
+
+// S-19: a repeat after a rotation gets a handle of the newer key, and both handles are one
+// challenge: whichever asks for another code, it is verified by the newer. Once the key of
+// the live challenge is gone a repeat fails; that is no answer to a code.
+func TestRepeatAfterRotation(t *testing.T) {
+	t.Parallel()
+	var keys *otp.Keyring
+	w := newWorld(t, func(c *otp.Config) { keys = c.Keyring })
+	r := login(number())
+	r.IdempotencyKey = "k"
+	first := w.request(r)
+	require.NoError(t, keys.Rotate(otp.Key{ID: "k2", Secret: keyNo(2)}))
+	second := w.request(r)
+	require.Equal(t, 1, w.box.count())
+	for _, id := range []string{first.ID, second.ID} {
+		w.clock.advance(31 * time.Second)
+		_, err := w.Resend(t.Context(), otp.Resend{ID: id})
+		require.NoError(t, err)
+	}
+	_, err := w.answer(otp.Answer{ID: second.ID, Code: w.box.code(t), Usage: "login"})
+	require.NoError(t, err)
+
+	w.clock.advance(31 * time.Second)
+	r.To = number()
+	w.request(r)
+	require.NoError(t, keys.Rotate(otp.Key{ID: "k3", Secret: keyNo(3)}))
+	require.NoError(t, keys.Retire("k2"))
+	_, err = w.Request(t.Context(), r)
+	require.ErrorContains(t, seen.err(err), "retired")
+	require.NotErrorIs(t, err, otp.ErrRejected)
+	require.Len(t, w.events.of(otp.EventFault), 1)
+}
+
+// What cannot be sent is refused before the code that the person has is replaced.
+func TestResendWithoutSender(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(otp.Policy{LiveCodes: 1}))
+	ch, code, err := w.Issue(t.Context(), otp.Request{Channel: "letter", Usage: "login", To: "12-Main-Street"})
+	require.NoError(t, err)
+	w.clock.advance(31 * time.Second)
+	_, err = w.Resend(t.Context(), otp.Resend{ID: ch.ID})
+	require.ErrorIs(t, seen.err(err), otp.ErrInvalidRequest)
+	require.ErrorContains(t, err, "Channel")
+	_, err = w.answer(otp.Answer{ID: ch.ID, Code: code.Reveal(), Usage: "login"})
+	require.NoError(t, err)
+}
+
 // 64 concurrent repeats are one challenge and one message.
 func TestIdempotencyRace(t *testing.T) {
 	t.Parallel()
@@ -591,6 +670,69 @@ func TestGuard(t *testing.T) {
 	}
 	require.Empty(t, w.store.take())
 	require.Zero(t, w.box.count())
+}
+
+// S-83: whatever a guard says in its error, neither its text nor events show whom it is about.
+func TestGuardErrorsAreClean(t *testing.T) {
+	t.Parallel()
+	deny := false
+	w := newWorld(t, func(c *otp.Config) {
+		c.Guard = guard(func(r otp.Request) error {
+			if !deny {
+				return nil
+			}
+			return fmt.Errorf("%w: %s of %s, by %s", otp.ErrRefused, r.To, r.Subject, r.Fallback)
+		})
+	})
+	r := otp.Request{
+		Channel: otp.SMS, Usage: "login", Subject: "account-4711", To: number(),
+		Fallback: []otp.Route{{Channel: otp.Email, To: "somebody@example.com"}},
+	}
+	ch := w.request(r)
+	w.clock.advance(31 * time.Second)
+	deny = true
+	_, asked := w.Request(t.Context(), r)
+	_, again := w.Resend(t.Context(), otp.Resend{ID: ch.ID, Channel: otp.Email})
+	events := w.events.of(otp.EventRefused)
+	require.Len(t, events, 2)
+	for _, err := range []error{asked, again, events[0].Err, events[1].Err} {
+		require.ErrorIs(t, seen.err(err), otp.ErrRefused)
+		for _, secret := range []string{r.To, r.To[5:], r.Subject, "somebody"} {
+			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), secret)
+		}
+	}
+}
+
+type guard func(otp.Request) error
+
+func (g guard) Check(_ context.Context, r otp.Request) error { return g(r) }
+
+// A form chooses its input field by the format, which has no empty alphabet, whoever wrote the policy.
+func TestCodeFormat(t *testing.T) {
+	t.Parallel()
+	for _, p := range []otp.Policy{{}, {Formats: []otp.Format{{Length: 6}}}, {Formats: []otp.Format{{Length: 6, Alphabet: otp.Digits}}}} {
+		w := newWorld(t, policy(p))
+		ch := w.request(login(number()))
+		status, err := w.Status(t.Context(), ch.ID)
+		require.NoError(t, err)
+		for _, f := range []otp.Format{ch.CodeFormat, status.CodeFormat} {
+			require.Equal(t, otp.Format{Length: 6, Alphabet: otp.Digits}, f)
+		}
+	}
+}
+
+// S-70: what nobody can see confirms nothing.
+func TestBlankBinding(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(otp.Policy{RequireBinding: true}))
+	for _, blank := range []string{"", " ", "\u200b", "\u00a0\u2060", "\u3000"} {
+		r := login(number())
+		r.Binding = blank
+		_, err := w.Request(t.Context(), r)
+		require.ErrorIs(t, seen.err(err), otp.ErrInvalidRequest)
+		require.ErrorContains(t, err, "Binding")
+	}
+	require.Empty(t, w.store.take())
 }
 
 // FM-29 FM-01 S-56: what cannot be a code costs no store call and no attempt.

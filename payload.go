@@ -43,7 +43,7 @@ const payloadVersion = 1
 func (s *keySet) seal(recordID string, p *payload) []byte {
 	b := make([]byte, 0, 256)
 	b = appendField(b, s.id)
-	b = append(b, random(s.payload.NonceSize())...)
+	b = appendRandom(b, s.payload.NonceSize())
 	start := len(b)
 	nonce := b[start-s.payload.NonceSize():]
 

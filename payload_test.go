@@ -15,7 +15,7 @@ import (
 func payloadKeys(t testing.TB) *Keyring {
 	t.Helper()
 	secret := sha256.Sum256([]byte("payload_test"))
-	kr, err := NewKeyring(Key{ID: "1234567890123456", Secret: secret[:]}) // the longest id
+	kr, err := NewKeyring(Key{ID: "1234567890123456", Secret: secret[:]}, Key{ID: IndexKeyID, Secret: secret[:]}) // the longest id
 	require.NoError(t, err)
 	return kr
 }

@@ -10,13 +10,14 @@ import (
 )
 
 // A Usage is what a code will allow: "login", "signup", "payment", … The set is
-// open: any name of lower-case letters, digits, '.', '-' and '_'. A code of one
+// open: any name of 1 to 32 lower-case letters, digits, '.', '-' and '_'. A code of one
 // usage never verifies for another.
 type Usage string
 
 // The usages that rules know. Codes that confirm an address or recover an account
 // may live for 24 hours by e-mail (NIST SP 800-63B-4 section 4.2.1.2); the PSD2
-// preset binds every payment to its data.
+// preset binds every payment to its data. Recovery is of accounts, by a code that is sent;
+// it has nothing to do with recovery codes.
 const (
 	ConfirmAddress Usage = "confirm_address"
 	Recovery       Usage = "recovery"
@@ -237,8 +238,8 @@ func (p Policy) override(o *Policy) (Policy, error) {
 		return looser("MaxSends")
 	case o.LiveCodes > p.LiveCodes:
 		return looser("LiveCodes")
-	case o.ResendInterval != 0 && o.ResendInterval < p.ResendInterval:
-		return looser("ResendInterval")
+	case o.ResendInterval != 0: // a limit on the recipient
+		return Policy{}, invalid("Policy.ResendInterval", "belongs to the policy, not to one request")
 	case len(o.Limits.Recipient)+len(o.Limits.Subject)+len(o.Limits.Client)+len(o.Limits.Prefix)+len(o.Limits.Tenant) > 0:
 		return Policy{}, invalid("Policy.Limits", "belong to the policy, not to one request")
 	}
@@ -246,7 +247,6 @@ func (p Policy) override(o *Policy) (Policy, error) {
 	p.MaxAttempts = cmp.Or(o.MaxAttempts, p.MaxAttempts)
 	p.MaxSends = cmp.Or(o.MaxSends, p.MaxSends)
 	p.LiveCodes = cmp.Or(o.LiveCodes, p.LiveCodes)
-	p.ResendInterval = cmp.Or(o.ResendInterval, p.ResendInterval)
 	p.RequireBinding = p.RequireBinding || o.RequireBinding
 	return p, nil
 }
@@ -267,7 +267,8 @@ type PolicySource interface {
 
 // Policies is a [PolicySource] held in memory. It is safe for concurrent use.
 // Look-up goes from the exact key to the usage alone, the channel alone and the zero
-// key, first among those of the tenant, then among those of no tenant.
+// key, first among those of the tenant, then among those of no tenant. The one that is found
+// holds as a whole: policies are not merged.
 type Policies struct {
 	preset Preset
 	m      atomic.Pointer[map[PolicyKey]Policy]

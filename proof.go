@@ -75,7 +75,8 @@ const (
 // proofID names one verification. A nonce may come again after its challenge is dead,
 // if it was derived from an idempotency key; together with the time it does not.
 func proofID(tenant string, nonce []byte, created time.Time) string {
-	return recordID(tenant, appendTime(appendField([]byte("proof"), nonce), created))
+	var buf [64]byte
+	return recordID(tenant, appendTime(appendField(append(buf[:0], "proof"...), nonce), created))
 }
 
 // Token seals a proof for a later request of the same tenant: a password reset verifies
@@ -91,7 +92,7 @@ func (s *Service) Token(p Proof, ttl time.Duration) (Secret, error) {
 	case v.tenant != s.tenant:
 		return Secret{}, invalid("Proof", "belongs to another tenant")
 	case ttl <= 0 || now.Add(ttl).After(v.at.Add(maxTokenTTL)):
-		return Secret{}, invalid("ttl", "does not end within 1 hour after the verification")
+		return Secret{}, invalid("ttl", "is not positive, or does not end within 1 hour after the verification")
 	}
 	b := []byte{tokenVersion}
 	b = appendTime(b, now.Add(ttl))
@@ -107,7 +108,8 @@ func (s *Service) Token(p Proof, ttl time.Duration) (Secret, error) {
 
 // Redeem opens a token of a usage. However many tokens are made of one proof, one
 // redemption is accepted, in all processes that share the store; every other error is a
-// "no", as with Verify.
+// "no", as with Verify. It checks no binding: compare Proof.Binding with what is about to
+// be done.
 func (s *Service) Redeem(ctx context.Context, token string, u Usage) (Proof, error) {
 	p, err := s.redeem(ctx, token, u)
 	e := Event{}

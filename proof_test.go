@@ -35,17 +35,19 @@ func (w *world) token(p otp.Proof, ttl time.Duration) string {
 // S-72 FM-24: however many tokens are made of one proof, one redemption is accepted.
 func TestRedeemOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	var cfg otp.Config
+	w := newWorld(t, func(c *otp.Config) { cfg = *c })
 	p := w.proof("", "password_reset")
 	first, second := w.token(p, time.Hour), w.token(p, time.Minute)
 	require.NotEqual(t, first, second)
 
 	// A second process has a Service of its own and shares the store and the keys.
+	services := []*otp.Service{w.Service, w.new(cfg)}
 	var accepted atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
-			got, err := w.Redeem(context.Background(), []string{first, second}[i%2], "password_reset")
+			got, err := services[i%2].Redeem(context.Background(), []string{first, second}[i/2%2], "password_reset")
 			if err == nil && got.Valid() {
 				accepted.Add(1)
 			}
@@ -53,14 +55,16 @@ func TestRedeemOnce(t *testing.T) {
 	}
 	wg.Wait()
 	require.EqualValues(t, 1, accepted.Load())
-	_, err := w.Redeem(t.Context(), first, "password_reset")
-	require.ErrorIs(t, err, otp.ErrAlreadyVerified)
+	for _, s := range services {
+		_, err := s.Redeem(t.Context(), first, "password_reset")
+		require.ErrorIs(t, err, otp.ErrAlreadyVerified)
+	}
 	require.Len(t, w.events.of(otp.EventRedeemed), 1)
 
 	// Pruning does not make room for another redemption while a token is valid.
 	third := w.token(p, time.Hour)
 	w.clock.advance(time.Hour - time.Microsecond)
-	_, err = w.Prune(t.Context(), w.clock.Now())
+	_, err := w.Prune(t.Context(), w.clock.Now())
 	require.NoError(t, err)
 	_, err = w.Redeem(t.Context(), third, "password_reset")
 	require.ErrorIs(t, err, otp.ErrAlreadyVerified)

@@ -17,7 +17,7 @@ const (
 var (
 	errQueueFull   = fmt.Errorf("%w: queue is full", ErrNotAccepted)
 	errQueueClosed = fmt.Errorf("%w: queue is closed", ErrNotAccepted)
-	errTooLate     = fmt.Errorf("%w: message has expired", ErrNotAccepted)
+	errTooLate     = &DeliveryError{Errs: []error{fmt.Errorf("%w: message has expired", ErrNotAccepted)}}
 )
 
 // A Queue is a [Sender] that takes messages at once and sends them from the workers
@@ -25,9 +25,10 @@ var (
 // a bounded number of messages, in memory only: what is waiting when the process dies
 // is lost, and the person asks again.
 //
-// A message that fails is tried again up to three times, with the same Message.Key, as
-// long as it is valid; after [ErrUndeliverable] it is not. It is safe for concurrent
-// use.
+// A message that was certainly not taken is tried again up to three times, with the same
+// Message.Key, as long as it is valid; after [ErrUndeliverable] it is not. After an unknown
+// outcome it may be on its way, and a second one would be sent and charged. It is safe for
+// concurrent use.
 type Queue struct {
 	to      Sender
 	waiting chan queued
@@ -103,13 +104,14 @@ func (q *Queue) deliver(ctx context.Context, e queued) {
 		return
 	}
 	var receipt Receipt
-	err := errTooLate
+	err := error(errTooLate)
 	pause := queuePause
 	for try := 1; time.Now().Before(e.deadline); try++ {
 		c, cancel := context.WithDeadline(calls, e.deadline)
+		e.m.TTL = time.Until(e.deadline) // what providers are told; the text has been rendered
 		receipt, err = send(c, q.to, e.m)
 		cancel()
-		if err == nil || try == queueTries || errors.Is(err, ErrUndeliverable) || !sleep(ctx, pause) {
+		if err == nil || try == queueTries || !notTaken(err) || errors.Is(err, ErrUndeliverable) || !sleep(ctx, pause) {
 			break
 		}
 		pause *= 2
@@ -141,7 +143,7 @@ var errBreakerOpen = fmt.Errorf("%w: provider failed and is left alone for a whi
 // Breaker returns a Sender that, after 5 failures of s in a row, refuses with
 // [ErrNotAccepted] for 30 seconds, then lets one message through to see. So a provider
 // that hangs does not hold up those behind it in a [Failover]. Recipients that cannot
-// be reached are no failures of a provider.
+// be reached and callers that go away are no failures of a provider.
 func Breaker(s Sender) Sender {
 	var mu sync.Mutex
 	failures, shut := 0, time.Time{}
@@ -167,6 +169,9 @@ func Breaker(s Sender) Sender {
 		if err == nil || errors.Is(err, ErrUndeliverable) {
 			failures = 0
 			return receipt, err
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return receipt, err // whoever asked has gone, which says nothing of the provider
 		}
 		failures++
 		shut = time.Now().Add(breakerPause)

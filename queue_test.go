@@ -27,7 +27,8 @@ func message(key string) otp.Message {
 	return otp.Message{Key: key, Channel: otp.SMS, To: "+4930123456", Code: otp.NewSecret("493817"), TTL: 5 * time.Minute}
 }
 
-// S-76: a failed message is tried again with the same key, at most four times in all.
+// S-76: a message that was refused is tried again with the same key, at most four times in all. One that may
+// be on its way is not: the person would get it twice.
 func TestQueueRetries(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -37,9 +38,11 @@ func TestQueueRetries(t *testing.T) {
 		took time.Duration
 	}{
 		{"at once", nil, 1, 0},
-		{"second try", []error{errProvider}, 2, time.Second},
+		{"second try", []error{otp.ErrNotAccepted}, 2, time.Second},
 		{"refused, then taken", []error{otp.ErrNotAccepted, otp.ErrNotAccepted}, 3, 3 * time.Second},
-		{"never", []error{errProvider, errProvider, errProvider, errProvider, errProvider}, 4, 7 * time.Second},
+		{"never", []error{otp.ErrNotAccepted, otp.ErrNotAccepted, otp.ErrNotAccepted, otp.ErrNotAccepted, otp.ErrNotAccepted}, 4, 7 * time.Second},
+		{"unknown outcome", []error{errProvider}, 1, 0},
+		{"refused, then unknown", []error{otp.ErrNotAccepted, errProvider}, 2, time.Second},
 		{"undeliverable", []error{otp.ErrUndeliverable}, 1, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,6 +72,30 @@ func TestQueueRetries(t *testing.T) {
 	}
 }
 
+// A message that waited too long is a failed delivery, and what it was charged comes back.
+func TestQueueTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		box := &outbox{}
+		q := otp.NewQueue(box, 10)
+		w := newWorld(t, func(c *otp.Config) {
+			c.Senders, c.Now = map[otp.Channel]otp.Sender{otp.SMS: q}, time.Now
+		})
+		w.request(login(number()))
+		time.Sleep(10 * time.Minute)
+		w.store.take()
+		stop := inQueue(t, q)
+		synctest.Wait()
+		stop()
+		failed := w.events.of(otp.EventSendFailed)
+		require.Len(t, failed, 1)
+		require.Equal(t, "delivery_failed", failed[0].Reason)
+		require.ErrorIs(t, failed[0].Err, otp.ErrDelivery)
+		require.Equal(t, []string{"GiveAll"}, w.store.take())
+		require.Zero(t, box.count())
+	})
+}
+
 // S-76: nothing is sent, nor tried again, after its challenge has expired.
 func TestQueueDropsExpired(t *testing.T) {
 	t.Parallel()
@@ -76,7 +103,7 @@ func TestQueueDropsExpired(t *testing.T) {
 		sent := 0
 		q := otp.NewQueue(otp.SenderFunc(func(context.Context, otp.Message) (otp.Receipt, error) {
 			sent++
-			return otp.Receipt{}, errProvider
+			return otp.Receipt{}, otp.ErrNotAccepted
 		}), 10)
 		m := message("k")
 		m.TTL = 2 * time.Second
@@ -140,7 +167,27 @@ func TestQueueContainsPanics(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		stop()
-		require.Equal(t, 4, tries)
+		require.Equal(t, 1, tries, "the message may be on its way")
+	})
+}
+
+// Providers are told what is left of the challenge when it is their turn, and not what was when the message
+// began to wait.
+func TestQueueTellsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var left []time.Duration
+		q := otp.NewQueue(otp.SenderFunc(func(_ context.Context, m otp.Message) (otp.Receipt, error) {
+			left = append(left, m.TTL)
+			return otp.Receipt{}, otp.ErrNotAccepted
+		}), 10)
+		_, err := q.Send(t.Context(), message("k"))
+		require.NoError(t, err)
+		time.Sleep(time.Minute) // in the bubble
+		stop := inQueue(t, q)
+		time.Sleep(time.Minute)
+		stop()
+		require.Equal(t, []time.Duration{240 * time.Second, 239 * time.Second, 237 * time.Second, 233 * time.Second}, left)
 	})
 }
 
@@ -161,6 +208,15 @@ func TestBreaker(t *testing.T) {
 			require.ErrorIs(t, try(), otp.ErrUndeliverable)
 		}
 		require.Equal(t, 10, calls, "a number that does not exist is no failure of the provider")
+
+		err = errProvider
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		for range 10 {
+			_, err := b.Send(gone, message("k"))
+			require.ErrorIs(t, err, errProvider)
+		}
+		require.Equal(t, 20, calls, "nor is somebody who hung up")
 
 		err = errProvider
 		for range 5 {

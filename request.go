@@ -2,6 +2,7 @@ package otp
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,7 +13,8 @@ var errLiveReference = invalid("Reference", "has a live challenge")
 
 // Request issues a challenge, hands its message to the sender and returns. If
 // r.IdempotencyKey repeats while the challenge is live, Request returns that challenge
-// and sends nothing.
+// and sends nothing; its handle is another text, and both work. What repeats is the key
+// together with tenant, usage, subject, channel, recipient, binding and decoy.
 //
 // Limits are charged before the sender is called. If no sender accepts the message the
 // challenge is canceled and the error is a [*DeliveryError]; what was charged for the
@@ -82,6 +84,7 @@ type draft struct {
 	leased time.Time // when the tenant's send limit was charged
 
 	release []Charge // reserved for a code that was silently refused
+	low     bool     // the ledger of the subject or of a recipient had no room
 	code    Secret
 }
 
@@ -108,7 +111,7 @@ func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, err
 	if policy.RequireBinding && r.Binding == "" {
 		return nil, invalid("Binding", "is required by the policy")
 	}
-	if err := s.cfg.Guard.Check(ctx, r); err != nil {
+	if err := s.guard(ctx, &r); err != nil {
 		if !r.Conceal || !errors.Is(err, ErrRefused) {
 			return nil, err
 		}
@@ -145,10 +148,10 @@ func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, err
 
 	keys := s.keys()
 	d.h = s.handleOf(keys, keys.primary, &d.p)
-	d.meters = keys.sendMeters(s.tenant, d.h.subject, d.p.routes[0], r.Client)
+	d.meters = keys.sendMeters(s.tenant, d.h.subject, d.h.recipient, r.To, r.Client)
 	switch {
 	case r.Reference != "":
-		copy(d.h.nonce[:], random(nonceSize))
+		_, _ = rand.Read(d.h.nonce[:])
 		d.p.nonce = d.h.nonce[:]
 		d.record = recordID(s.tenant, s.referenceNonce(r.Usage, r.Reference))
 		d.id = s.Reference(r.Usage, r.Reference)
@@ -157,7 +160,7 @@ func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, err
 		copy(d.h.nonce[:], sum[:])
 		d.record = recordID(s.tenant, d.h.nonce[:])
 	default:
-		copy(d.h.nonce[:], random(nonceSize))
+		_, _ = rand.Read(d.h.nonce[:])
 		d.record = recordID(s.tenant, d.h.nonce[:])
 	}
 	return d, nil
@@ -191,10 +194,14 @@ func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
 		d.sends = d.meters.charges(make([]Charge, 0, 8), &d.policy, d.now, silent)
 	}
 	if err := s.takeTenantSends(ctx, d); err != nil {
-		return Outcome{}, err
+		return s.orRepeat(ctx, d, err)
 	}
 	for i := range d.levels {
 		out, full, err := s.putLevel(ctx, d, i)
+		if errors.Is(err, ErrRateLimited) { // before anything was stored
+			s.giveTenantSend(ctx, d)
+			return s.orRepeat(ctx, d, err)
+		}
 		if err != nil {
 			return Outcome{}, err
 		}
@@ -203,7 +210,7 @@ func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
 		}
 		if !out.Applied {
 			s.giveTenantGuesses(ctx, d.event(), &d.p)
-			s.settled(ctx, d.event(), s.leases.give(ctx, d.tenantSends(s.tenant), 1, d.leased))
+			s.giveTenantSend(ctx, d)
 		}
 		if out.Refused != nil && !out.Applied {
 			return Outcome{}, &RateLimitError{Scope: out.Refused.Scope, RetryAfter: out.Refused.RetryAfter}
@@ -214,6 +221,22 @@ func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
 		return out, nil
 	}
 	return Outcome{}, &RateLimitError{Scope: scopeGuesses} // unreachable: the last level returns
+}
+
+// orRepeat is the answer to a request that its tenant's limits refuse: a repeat needs
+// nothing of them.
+func (s *Service) orRepeat(ctx context.Context, d *draft, refused error) (Outcome, error) {
+	if d.r.IdempotencyKey == "" || !errors.Is(refused, ErrRateLimited) {
+		return Outcome{}, refused
+	}
+	rec, err := s.store.Get(ctx, d.record)
+	switch {
+	case err == nil && rec.Live(d.now):
+		return Outcome{Record: rec}, nil
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return Outcome{}, storeFault(err)
+	}
+	return Outcome{}, refused
 }
 
 // putLevel tries one format. It reports whether a ledger had no room for it.
@@ -228,11 +251,15 @@ func (s *Service) putLevel(ctx context.Context, d *draft, i int) (out Outcome, f
 			d.p.flags |= flagHalf
 		}
 	}
-	if full, err := s.takeTenantGuesses(ctx, d); err != nil || full {
-		if full && last {
-			err = &RateLimitError{Scope: scopeTenant}
+	dec, err := s.takeTenantGuesses(ctx, d)
+	if err != nil {
+		return Outcome{}, false, err
+	}
+	if !dec.OK {
+		if last {
+			err = &RateLimitError{Scope: scopeTenant, RetryAfter: dec.RetryAfter}
 		}
-		return Outcome{}, full, err
+		return Outcome{}, true, err
 	}
 	if d.code, err = d.makeCode(s.cfg.Generator); err != nil {
 		return Outcome{}, false, err
@@ -260,6 +287,7 @@ func (s *Service) putLevel(ctx context.Context, d *draft, i int) (out Outcome, f
 		}
 	}
 	full = !out.Applied && out.Refused != nil && out.Refused.Scope == scopeGuesses
+	d.low = d.low || full
 	if full && !last {
 		s.giveTenantGuesses(ctx, d.event(), &d.p)
 	}
@@ -291,11 +319,14 @@ func (s *Service) told(ctx context.Context, d *draft, level int, refused *Refusa
 		e.Type, e.Challenge = EventRequested, d.record
 		s.emit(ctx, e)
 	}
-	if level == 0 {
+	if level == 0 || s.cfg.OnEvent == nil {
 		return
 	}
 	e.Type = EventEscalated
 	s.emit(ctx, e)
+	if !d.low {
+		return // all of the tenant's guesses ran low, which is no concern of this owner's
+	}
 	// Once a day in all processes, however many requests see it at the same time.
 	who := d.h.subject
 	if who == (pseudonym{}) {
@@ -326,6 +357,10 @@ func (s *Service) takeTenantSends(ctx context.Context, d *draft) error {
 	return nil
 }
 
+func (s *Service) giveTenantSend(ctx context.Context, d *draft) {
+	s.settled(ctx, d.event(), s.leases.give(ctx, d.tenantSends(s.tenant), 1, d.leased))
+}
+
 func (d *draft) tenantSends(tenant string) leaseKey {
 	return newLeaseKey(tenant, "sends/"+string(d.r.Channel), d.policy.Limits.Tenant)
 }
@@ -334,14 +369,14 @@ func (s *Service) tenantGuesses(p *payload) leaseKey {
 	return newLeaseKey(s.tenant, scopeGuesses, s.cfg.tenantGuesses(p))
 }
 
-func (s *Service) takeTenantGuesses(ctx context.Context, d *draft) (full bool, err error) {
+func (s *Service) takeTenantGuesses(ctx context.Context, d *draft) (Decision, error) {
 	d.p.tenantLease = time.Time{}
 	dec, at, err := s.leases.take(ctx, s.tenantGuesses(&d.p), d.p.tenantMass(), d.now)
 	if err != nil {
-		return false, storeFault(err)
+		return Decision{}, storeFault(err)
 	}
 	d.p.tenantLease = at
-	return !dec.OK, nil
+	return dec, nil
 }
 
 func (s *Service) giveTenantGuesses(ctx context.Context, e Event, p *payload) {
@@ -364,6 +399,9 @@ func (s *Service) repeat(ctx context.Context, d *draft, rec *Record) (Challenge,
 		return Challenge{}, s.refuse(ctx, d.event(), errLiveReference)
 	}
 	p, set, err := s.keys().unseal(rec)
+	if errors.Is(err, ErrNotFound) {
+		err = errors.New("otp: the key of the live challenge was retired, or is not known here yet")
+	}
 	if err != nil {
 		return Challenge{}, s.refuse(ctx, d.event(), err)
 	}

@@ -45,6 +45,9 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 		}
 	}
 	route := p.routes[index]
+	if s.cfg.Senders[route.Channel] == nil { // as with Issue
+		return Challenge{}, e, invalid("Channel", "has no sender")
+	}
 	e.Subject, e.Channel, e.Usage, e.MaskedTo = h.subject.String(), route.Channel, p.usage, mask(route.Channel, route.To)
 	if rec.Sends >= rec.MaxSends {
 		return Challenge{}, e, &RateLimitError{Scope: scopeSends}
@@ -59,19 +62,21 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 		return Challenge{}, e, &RateLimitError{Scope: scopeRecipient, RetryAfter: wait}
 	}
 	mute := p.has(flagDecoy)
-	if err := s.cfg.Guard.Check(ctx, p.request(route, r)); err != nil {
+	again := p.request(route, r)
+	if err := s.guard(ctx, &again); err != nil {
 		if !p.has(flagConceal) || !errors.Is(err, ErrRefused) {
 			return Challenge{}, e, err
 		}
 		_ = s.refuse(ctx, e, err)
 		mute = true
 	}
-	again := &reissue{route: route, index: index, payload: &p, handle: &h, record: &rec, now: now, mute: mute}
+	next := &reissue{route: route, index: index, payload: &p, handle: &h, record: &rec, now: now, mute: mute}
 	if !p.has(flagFree) {
-		meters := s.keys().sendMeters(s.tenant, h.subject, route, r.Client)
-		again.sends = meters.charges(make([]Charge, 0, 8), &policy, now, p.has(flagConceal))
+		keys := s.keys()
+		meters := keys.sendMeters(s.tenant, h.subject, keys.recipient(s.tenant, route), route.To, r.Client)
+		next.sends = meters.charges(make([]Charge, 0, 8), &policy, now, p.has(flagConceal))
 	}
-	out, code, err := s.reissue(ctx, again)
+	out, code, err := s.reissue(ctx, next)
 	if err != nil {
 		return Challenge{}, e, err
 	}
@@ -84,7 +89,7 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 	ch.Channel = route.Channel
 	ch.Receipt, err = s.deliver(ctx, &delivery{
 		route: route, code: code, record: &out.Record, payload: &p, subject: h.subject,
-		charges: again.sends, mute: mute || out.Refused != nil, release: again.release,
+		charges: next.sends, mute: mute || out.Refused != nil, release: next.release,
 	})
 	if err != nil && !p.has(flagConceal) {
 		return Challenge{}, e, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,9 +14,9 @@ import (
 // A Sender hands one message to a provider.
 //
 // Send returns nil when the provider has accepted the message, which is not
-// delivery. It must honor ctx, must not retry past m.ExpiresAt, and must use
-// m.Key as the provider's idempotency key if there is one. It must be safe for
-// concurrent use.
+// delivery. It must honor ctx, must not try again when m.TTL has passed since it was
+// called (m.ExpiresAt is by the service's clock), and must use m.Key as the provider's
+// idempotency key if there is one. It must be safe for concurrent use.
 //
 // Its error says what is known. If the provider has certainly not taken the message
 // the error must wrap [ErrNotAccepted], and the limits are given back. If the recipient
@@ -107,11 +108,11 @@ func DefaultRender(_ context.Context, m Message) (Content, error) {
 	if m.Channel == Voice {
 		shown = strings.Join(strings.Split(code, ""), ", ")
 	}
-	text := fmt.Sprintf("%s is your code for %s.", shown, words(m.Usage))
+	confirms := ""
 	if m.Binding != "" {
-		text += fmt.Sprintf(" It confirms: %s.", m.Binding)
+		confirms = " It confirms: " + m.Binding + "."
 	}
-	text += fmt.Sprintf(" It is valid for %s. Do not share it.", spell(m.TTL))
+	text := shown + " is your code for " + words(m.Usage) + "." + confirms + " It is valid for " + spell(m.TTL) + ". Do not share it."
 	return Content{Subject: "Your code", Text: text}, nil
 }
 
@@ -143,7 +144,7 @@ func spell(d time.Duration) string {
 	if n != 1 {
 		unit += "s"
 	}
-	return fmt.Sprintf("%d %s", n, unit)
+	return strconv.Itoa(n) + " " + unit
 }
 
 // sendTimeout bounds one call of a sender that was given no nearer deadline.
@@ -214,7 +215,7 @@ func newDeliveryError(err error, m Message) *DeliveryError {
 	return out
 }
 
-// A cleanError is a sender's error without code and recipient in its text. It can be
+// A cleanError is the error of a sender or guard without code and recipient in its text. It can be
 // matched, but not unwrapped, since what it wraps would print them.
 type cleanError struct {
 	err  error

@@ -10,6 +10,9 @@ import (
 // DigestSize is the size in bytes of one digest in [Record.Digests].
 const DigestSize = 32
 
+// MaxDigests is the most digests that [Record.Digests] may hold.
+const MaxDigests = 16
+
 // A State is what a store keeps. That a record has expired or has no attempts
 // left is derived from its other fields. The zero State is not valid.
 type State uint8
@@ -26,7 +29,7 @@ const (
 // Sealed is encrypted.
 type Record struct {
 	ID          string // ASCII, at most 128 bytes, unguessable
-	Digests     []byte // concatenated digests, DigestSize bytes each, of the codes accepted now; may be empty, at most 4 KiB
+	Digests     []byte // concatenated digests, DigestSize bytes each, of the codes accepted now; may be empty, at most MaxDigests
 	Sealed      []byte // opaque, at most 4 KiB
 	State       State
 	Attempts    int
@@ -62,8 +65,8 @@ func (r *Record) Spend(candidates []byte, now time.Time) bool {
 }
 
 // Reissue counts one send against a live record, adds digest and keeps the newest
-// live digests. An empty digest adds none. It reports whether r was changed; its
-// Digests share no memory with the old ones.
+// live digests, or MaxDigests if that is less. An empty digest adds none. It reports
+// whether r was changed; its Digests share no memory with the old ones.
 func (r *Record) Reissue(digest []byte, live int, now time.Time) bool {
 	if !r.Live(now) || r.Sends >= r.MaxSends {
 		return false
@@ -72,7 +75,7 @@ func (r *Record) Reissue(digest []byte, live int, now time.Time) bool {
 	r.SentAt = now
 	if len(digest) > 0 {
 		d := slices.Concat(r.Digests, digest)
-		keep := min(max(live, 0), len(d)/DigestSize) * DigestSize
+		keep := min(max(live, 0), MaxDigests, len(d)/DigestSize) * DigestSize
 		r.Digests = slices.Clone(d[len(d)-keep:])
 	}
 	return true
@@ -147,7 +150,7 @@ type Store interface {
 
 	// Reissue counts one send against a live record with Sends < MaxSends, sets
 	// SentAt to now, and appends digest, if it is not empty, to Digests, keeping at
-	// most the live newest.
+	// most the live newest, and [MaxDigests].
 	Reissue(ctx context.Context, id string, digest []byte, live int, now time.Time) (rec Record, applied bool, err error)
 
 	// Cancel sets State of a live record to StateCanceled.

@@ -57,8 +57,7 @@ func (s *Service) verify(ctx context.Context, a *Answer) (Proof, Event, error) {
 	if !ok || !isLabel(string(a.Usage)) || len(a.Binding) > maxBinding || !s.isSubject(h, a.Subject) {
 		return Proof{}, e, ErrMismatch
 	}
-	var buf [DigestSize * (1 + maxFallback)]byte
-	candidates := buf[:0]
+	candidates := make([]byte, 0, h.routes*DigestSize)
 	for route := range h.routes {
 		candidates = h.digest(candidates, s.tenant, a.Usage, a.Binding, route, code)
 	}
@@ -83,7 +82,7 @@ func (s *Service) verify(ctx context.Context, a *Answer) (Proof, Event, error) {
 		return Proof{}, e, errTampered // unreachable without a forged digest
 	}
 	e.Channel, e.MaskedTo = p.routes[route].Channel, mask(p.routes[route].Channel, p.routes[route].To)
-	s.settle(ctx, h, &p, &rec, e)
+	s.settle(ctx, h, &p, &rec, route, e)
 	return s.proved(h, &p, p.routes[route], now), e, nil
 }
 
@@ -108,18 +107,22 @@ func (s *Service) isSubject(h *handle, subject string) bool {
 	return subtle.ConstantTimeCompare(p[:], h.subject[:]) == 1
 }
 
-// settle gives back the guesses that a success proves to have been its owner's, and ends
-// the streak. The code is used up by now, so this does not fail the call: what is not
+// settle gives back the guesses that a success by a route proves to have been its owner's,
+// and ends the streak. The code is used up by now, so this does not fail the call: what is not
 // given back makes later codes longer, never weaker.
-func (s *Service) settle(ctx context.Context, h *handle, p *payload, rec *Record, e Event) {
+func (s *Service) settle(ctx context.Context, h *handle, p *payload, rec *Record, route int, e Event) {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = tidying(ctx)
 		defer cancel()
 	}
-	s.giveTenantGuesses(ctx, e, p)
 	r := s.keys().reservation(s.tenant, h, p)
-	if back := r.give(s.guessWindows, s.guessStreak, min(len(rec.Digests)/DigestSize, p.liveCodes)); len(back) > 0 {
+	proved := h.recipient
+	if route > 0 {
+		proved = s.keys().recipient(s.tenant, p.routes[route])
+	}
+	if back := r.give(s.guessWindows, s.guessStreak, min(len(rec.Digests)/DigestSize, p.liveCodes), h.subject, proved); len(back) > 0 {
 		s.settled(ctx, e, s.store.GiveAll(ctx, back))
 	}
+	s.giveTenantGuesses(ctx, e, p)
 }
