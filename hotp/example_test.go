@@ -9,7 +9,7 @@ import (
 
 // Two logins with a token. The second tries the code of the first again.
 func Example() {
-	secret := []byte("12345678901234567890") // in earnest: 20 bytes from crypto/rand, encrypted at rest
+	secret := []byte("12345678901234567890") // in production: 20 bytes from crypto/rand, encrypted at rest
 	var next uint64                          // stored with the secret: the first counter not used yet
 
 	login := func(code string) string {

@@ -118,15 +118,19 @@ func newCredential(name string, secret []byte, counter uint64, o Options) (crede
 }
 
 // Confirm makes a pending credential active, with the first code that the token shows.
-// That code is used up. Credentials that too many guesses had disabled are gone then.
-// It proves nothing: what follows an enrollment is a code, or the proof before it.
+// That code is used up. Credentials that too many guesses had disabled are gone then, and
+// if no other is active the guesses are forgotten with them.
+//
+// Wrong codes are not counted: call it only for the session that began. It proves
+// nothing: what follows an enrollment is a code, or the proof before it.
 func (v *Verifier) Confirm(ctx context.Context, subject, id, code string) error {
 	return v.keep.Confirm(ctx, subject, id, once(code))
 }
 
 // Import makes a credential active without a code: for secrets that people use already,
 // from another library's database. Counter is the first that was not used there. It asks
-// for no proof, so it is nothing for a handler.
+// for no proof, so it is nothing for a handler. Where guesses have disabled the factor it is
+// refused: the person enrolls anew, or RevokeAll comes before it.
 func (v *Verifier) Import(ctx context.Context, subject, name string, secret []byte, counter uint64, o Options) (id string, err error) {
 	if o, err = o.withDefaults(secret); err != nil {
 		return "", err
@@ -140,14 +144,16 @@ func (v *Verifier) Import(ctx context.Context, subject, name string, secret []by
 
 // Verify checks a code of a.Subject, against all of the subject's credentials or against
 // that of a.ID. Ask for it after another factor, be it a password: wrong codes of whoever
-// comes this far are charged to the subject, and can disable its token. The error is nil if and only if the code was right, had not been used, and
-// has now been used by this call, together with those before it; every other is a "no", as
-// with Service.Verify.
+// comes this far are charged to the subject, and can disable its token. The error is nil
+// if and only if the code was right, had not been used, and has now been used by this call,
+// together with those before it; every other is a "no", as with Service.Verify.
 //
 // The codes before the expected one are not looked at: one that was used is as wrong as
 // any. After too many wrong codes the error is an [*otp.RateLimitError], and at one in ten
 // thousand chances, which are 33 guesses at six digits and a look-ahead of three,
-// [otp.ErrAttemptsExceeded]: then the person has to enroll anew.
+// [otp.ErrAttemptsExceeded]: then the person has to enroll anew, with a proof by another
+// factor, or to be helped by an administrator; see RevokeAll. The guesses begin anew with
+// that.
 //
 // It costs two round trips to the store, and a third if the code was right. What cannot be
 // a code costs none.
@@ -205,7 +211,9 @@ func (v *Verifier) Rename(ctx context.Context, subject, id, name string) error {
 }
 
 // Revoke takes a credential away. It asks for a proof by any factor, at most 10 minutes
-// old, unless the credential is pending.
+// old, unless the credential is pending. The guesses stay charged while another is active;
+// if none is, they are forgotten when the next one becomes active. So take a lost token away
+// before the new one is confirmed.
 func (v *Verifier) Revoke(ctx context.Context, subject, id string, proof otp.Proof) error {
 	return v.keep.Revoke(ctx, subject, id, proof)
 }

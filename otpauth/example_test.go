@@ -10,7 +10,7 @@ import (
 
 // Enrolling an authenticator app.
 func Example() {
-	secret := []byte("12345678901234567890") // in earnest: 20 bytes from crypto/rand, stored encrypted
+	secret := []byte("12345678901234567890") // in production: 20 bytes from crypto/rand, stored encrypted
 	k := otpauth.Key{Issuer: "Example Co", Account: "alice@example.com", Secret: secret}
 
 	uri, err := k.URI() // shown once, as a QR code

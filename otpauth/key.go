@@ -142,6 +142,13 @@ func (k Key) hotp() hotp.Options {
 	return hotp.Options{Digits: k.Digits, Algorithm: k.Algorithm}
 }
 
+func (k Key) uri() keyuri.Key {
+	return keyuri.Key{
+		Type: k.Type.String(), Issuer: k.Issuer, Account: k.Account, Secret: k.Secret,
+		Algorithm: k.Algorithm.String(), Digits: k.Digits, Period: k.Period, Counter: k.Counter,
+	}
+}
+
 // withDefaults returns k with the defaults of its type filled in, as Parse returns
 // keys.
 func (k Key) withDefaults() Key {
@@ -165,26 +172,17 @@ func (k Key) checkStandard() error {
 // check returns an error that names the field which is out of bounds. What Parse
 // returns has passed it, and so has what URI writes.
 func (k Key) check() error {
-	if err := keyuri.CheckName("Issuer", k.Issuer, keyuri.MaxIssuer); err != nil {
+	if err := k.uri().Check(); err != nil {
 		return err
 	}
 	if err := keyuri.CheckName("LabelIssuer", k.LabelIssuer, keyuri.MaxIssuer); err != nil {
-		return err
-	}
-	if k.Account == "" {
-		return errors.New("otp: Account is empty")
-	}
-	if err := keyuri.CheckName("Account", k.Account, keyuri.MaxAccount); err != nil {
-		return err
-	}
-	if err := keyuri.CheckSecret(k.Secret); err != nil {
 		return err
 	}
 	if k.Dialect != Standard {
 		return nil
 	}
 	if keyuri.IsSteam(k.Issuer) {
-		return errors.New("otp: Issuer is Steam, for which apps show other codes")
+		return keyuri.ErrSteam
 	}
 
 	// The bounds of the options are those of the packages that make codes.

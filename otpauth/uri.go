@@ -28,10 +28,7 @@ func (k Key) URI() (string, error) {
 	if err := k.checkStandard(); err != nil {
 		return "", err
 	}
-	return keyuri.Key{
-		Type: k.Type.String(), Issuer: k.Issuer, Account: k.Account, Secret: k.Secret,
-		Algorithm: k.Algorithm.String(), Digits: k.Digits, Period: k.Period, Counter: k.Counter,
-	}.URI()
+	return k.uri().URI()
 }
 
 // Parse reads a key URI, as apps and other libraries write it. The package comment

@@ -14,14 +14,14 @@ import (
 )
 
 func newVerifier(cfg recovery.Config) *recovery.Verifier {
-	secret := make([]byte, 32) // in earnest from a secret manager
+	secret := make([]byte, 32) // in production from a secret manager
 	_, _ = rand.Read(secret)
 	keys, err := otp.NewKeyring(otp.Key{ID: "2026", Secret: secret})
 	if err != nil {
 		log.Fatal(err)
 	}
 	svc, err := otp.New(otp.Config{
-		Store:   memstore.New(), // in earnest one that survives, like sqlstore
+		Store:   memstore.New(), // in production one that survives, like sqlstore
 		Keyring: keys,
 		Senders: map[otp.Channel]otp.Sender{otp.SMS: &otptest.Outbox{}}, // for delivered codes
 		Now:     new(otptest.Clock).Now,

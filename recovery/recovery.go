@@ -31,8 +31,14 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"otp.example/otp"
+	"otp.example/otp/internal/bridge"
 	"otp.example/otp/internal/credential"
 )
+
+// core is what the root package does for this one.
+var core = bridge.Root[interface {
+	SlowHashes(s *otp.Service) chan struct{}
+}]()
 
 const (
 	setSize   = 10 // codes
@@ -46,7 +52,8 @@ const (
 // A Config is what [NewVerifier] makes a Verifier from.
 type Config struct {
 	// Short makes codes of 16 symbols instead of 24. Each one that is tried takes 19 MiB
-	// of memory and some ten milliseconds. Sets that were made before keep their form.
+	// of memory and some ten milliseconds; the tenants of a service try four at a time, and
+	// more wait for them. Sets that were made before keep their form.
 	Short bool
 
 	// SecondFactor asks for Answer.After: a proof, at most 10 minutes old, by another
@@ -60,7 +67,9 @@ type Config struct {
 type Verifier struct {
 	cfg  Config
 	keep *credential.Keeper
-	slow chan struct{} // room for those that hash slowly
+	slow chan struct{} // room for those that hash slowly, so that guesses can take only so much memory
+
+	argon func(password, salt []byte, time, memory uint32, threads uint8, keyLen uint32) []byte
 }
 
 var _ otp.Verifier = (*Verifier)(nil)
@@ -70,10 +79,6 @@ const (
 	argonTime    = 2
 	argonMemory  = 19 << 10 // KiB
 	argonThreads = 1
-
-	// maxSlow is how many of them there may be at a time, so that guesses can take only
-	// so much memory.
-	maxSlow = 4
 )
 
 // guessMass is what a guess is charged with. No guess has a chance, but NIST SP 800-63B-4
@@ -87,30 +92,33 @@ func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{cfg: cfg, keep: keep, slow: make(chan struct{}, maxSlow)}, nil
+	return &Verifier{cfg: cfg, keep: keep, slow: core.SlowHashes(svc), argon: argon2.IDKey}, nil
 }
 
 // Generate makes a set of ten codes, which is shown to the person once and replaces the
-// one before in the same step. If there is one, or a credential of another factor that is older
-// than 10 minutes, it asks for a proof by any factor, at most
+// one before, with the guesses at it, in the same step. If there is one, or a credential of
+// another factor that is older than 10 minutes, it asks for a proof by any factor, at most
 // 10 minutes old. See [Text] for a page to print.
 func (v *Verifier) Generate(ctx context.Context, subject string, proof otp.Proof) ([]otp.Secret, error) {
 	length := longCode
 	if v.cfg.Short {
 		length = shortCode
 	}
-	c := credential.Credential{Salt: credential.NewSecret(saltSize), Short: v.cfg.Short}
 	codes := make([]otp.Secret, setSize)
-	for i := range codes {
-		code := newCode(length)
-		codes[i] = otp.NewSecret(group(code))
-		hash, err := v.hash(ctx, &c, code)
-		if err != nil {
-			return nil, err
+	err := v.keep.Replace(ctx, subject, proof, func() (credential.Credential, error) {
+		c := credential.Credential{Salt: credential.NewSecret(saltSize), Short: v.cfg.Short}
+		for i := range codes {
+			code := newCode(length)
+			codes[i] = otp.NewSecret(group(code))
+			hash, err := v.hash(ctx, &c, code)
+			if err != nil {
+				return c, err
+			}
+			c.Codes = append(c.Codes, hash)
 		}
-		c.Codes = append(c.Codes, hash)
-	}
-	if err := v.keep.Replace(ctx, subject, proof, c); err != nil {
+		return c, nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return codes, nil
@@ -122,7 +130,7 @@ func (v *Verifier) Generate(ctx context.Context, subject string, proof otp.Proof
 // [otp.ErrMismatch], calls no store and is not counted.
 //
 // After a hundred wrong codes in a row, or 20 in a day, the error is an
-// [*otp.RateLimitError] or [otp.ErrAttemptsExceeded].
+// [*otp.RateLimitError] or [otp.ErrAttemptsExceeded], until a new set is made.
 func (v *Verifier) Verify(ctx context.Context, a otp.Answer) (otp.Proof, error) {
 	code, ok := parse(a.Code)
 	return v.keep.Verify(ctx, a, credential.Code{
@@ -180,7 +188,7 @@ func (v *Verifier) hash(ctx context.Context, c *credential.Credential, code []by
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	return argon2.IDKey(code, c.Salt, argonTime, argonMemory, argonThreads, sha256.Size), nil
+	return v.argon(code, c.Salt, argonTime, argonMemory, argonThreads, sha256.Size), nil
 }
 
 // newCode draws a code and adds its check symbol.

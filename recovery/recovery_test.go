@@ -82,12 +82,20 @@ type store struct {
 	*memstore.Store
 	mu    sync.Mutex
 	calls int
+	lose  int // how many swaps somebody else comes before
 }
 
 func (s *store) count() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
+}
+
+func (s *store) lost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lose = max(0, s.lose-1)
+	return s.lose > 0
 }
 
 func (s *store) LoadCredentials(ctx context.Context, key string) ([]byte, error) {
@@ -97,6 +105,9 @@ func (s *store) LoadCredentials(ctx context.Context, key string) ([]byte, error)
 
 func (s *store) SwapCredentials(ctx context.Context, key string, old, value []byte, until time.Time) (bool, error) {
 	s.count()
+	if s.lost() {
+		return false, nil
+	}
 	return s.Store.SwapCredentials(ctx, key, old, value, until)
 }
 
@@ -187,8 +198,74 @@ func TestRegenerate(t *testing.T) {
 	}
 }
 
-// The short form: sixteen symbols, one slow hash for a code however many are left, at most four at a time,
-// and none for what is mistyped, unknown or beyond the limits. (S-87)
+// S-87: the short form costs one slow hash for a code however many are left, and none for what is mistyped,
+// unknown or beyond the limits.
+func TestSlowHashes(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, recovery.Config{Short: true})
+	n := p.v.Slow()
+	cost := func(what string, want int64, do func() error, errs ...error) {
+		t.Helper()
+		n.Store(0)
+		err := do()
+		for _, is := range errs {
+			require.ErrorIs(t, err, is, what)
+		}
+		require.Equal(t, len(errs) == 0, err == nil, "%s: %v", what, err)
+		require.Equal(t, want, n.Load(), what)
+	}
+	right, used := p.codes[0].Reveal(), p.codes[1].Reveal()
+	cost("right", 1, func() error { return p.verify(right) })
+	cost("right", 1, func() error { return p.verify(used) })
+	cost("used", 1, func() error { return p.verify(used) }, otp.ErrMismatch)
+	cost("wrong", 1, func() error { return p.verify(samples()[34]) }, otp.ErrMismatch)
+	cost("mistyped", 0, func() error { return p.verify(used[1:]) }, otp.ErrMismatch)
+	cost("of the long form", 0, func() error { return p.verify(samples()[0]) }, otp.ErrMismatch)
+	cost("of nobody", 0, func() error {
+		_, err := p.v.Verify(t.Context(), otp.Answer{Subject: "nobody", Usage: "login", Code: used})
+		return err
+	}, otp.ErrNotFound)
+	generate := func(subject string, proof otp.Proof) func() error {
+		return func() error {
+			_, err := p.v.Generate(t.Context(), subject, proof)
+			return err
+		}
+	}
+	cost("a set without a proof", 0, generate("ada", otp.Proof{}), otp.ErrProofRequired)
+	cost("a set of nobody", 0, generate("", otp.Proof{}), otp.ErrInvalidRequest)
+	cost("a first set", 10, generate("bob", otp.Proof{}))
+	proof, err := p.answer(p.codes[2].Reveal())
+	require.NoError(t, err)
+	p.store.lose = 3 // somebody else comes in between, and what was hashed is still good
+	cost("a new set", 10, generate("ada", proof))
+	require.Zero(t, p.store.lose)
+	require.Equal(t, 10, p.remaining())
+}
+
+// S-87: at most four slow hashes at a time take memory, of all tenants of a service together.
+func TestSlowHashesAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		svc, _, _ := otptest.NewService(t)
+		first, err := recovery.NewVerifier(svc, recovery.Config{Short: true})
+		require.NoError(t, err)
+		second, err := recovery.NewVerifier(svc.Tenant("second"), recovery.Config{Short: true})
+		require.NoError(t, err)
+		require.Equal(t, 4, first.Room())
+		release := first.Occupy()
+		made := make(chan error, 1)
+		go func() {
+			_, err := second.Generate(t.Context(), "ada", otp.Proof{})
+			made <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, made, "it was hashed beyond the bound")
+		release()
+		require.NoError(t, <-made)
+	})
+}
+
+// The short form: sixteen symbols. What would be hashed waits for its turn, as long as its context lasts.
 func TestShort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,9 +13,10 @@
 //
 // It is an [otp.Verifier], under the guess limits and with the events and proofs of
 // the service that it is made from. Guesses at apps are counted for themselves: they
-// disable nothing else, and nothing else disables them. Each subject can have eight apps.
-// A code is tried against all of them and charged for all of them, so with several, name
-// the one that is meant in Answer.ID if the person can say.
+// disable nothing else, and nothing else disables them. Each subject can have eight apps,
+// or as many as one code can be tried against within the guess limits: six, with the
+// defaults. It is charged for all of them, so with several, name the one that is meant in
+// Answer.ID if the person can say.
 //
 // An app can be lost. Give people recovery codes with it, of package recovery.
 //

@@ -11,7 +11,7 @@ import (
 // Three logins with an authenticator app. The second tries the code of the first
 // again.
 func Example() {
-	secret := []byte("12345678901234567890") // in earnest: 20 bytes from crypto/rand, encrypted at rest
+	secret := []byte("12345678901234567890") // in production: 20 bytes from crypto/rand, encrypted at rest
 	var used uint64                          // stored with the secret: the highest step that was used
 
 	login := func(code string, now time.Time) string {

@@ -125,15 +125,19 @@ func newCredential(name string, secret []byte, o Options) credential.Credential 
 }
 
 // Confirm makes a pending credential active, with the first code that the app shows.
-// That code is used up. Credentials that too many guesses had disabled are gone then.
-// It proves nothing: what follows an enrollment is a code, or the proof before it.
+// That code is used up. Credentials that too many guesses had disabled are gone then, and
+// if no other is active the guesses are forgotten with them.
+//
+// Wrong codes are not counted: call it only for the session that began. It proves
+// nothing: what follows an enrollment is a code, or the proof before it.
 func (v *Verifier) Confirm(ctx context.Context, subject, id, code string) error {
 	return v.keep.Confirm(ctx, subject, id, once(code))
 }
 
 // Import makes a credential active without a code: for secrets that people use already,
 // from another library's database. Their codes are checked with o. It asks for no proof,
-// so it is nothing for a handler.
+// so it is nothing for a handler. Where guesses have disabled the factor it is refused: the
+// person enrolls anew, or RevokeAll comes before it.
 func (v *Verifier) Import(ctx context.Context, subject, name string, secret []byte, o Options) (id string, err error) {
 	if o, err = o.withDefaults(); err != nil {
 		return "", err
@@ -152,16 +156,19 @@ func (v *Verifier) Import(ctx context.Context, subject, name string, secret []by
 
 // Verify checks a code of a.Subject, against all of the subject's credentials or against
 // that of a.ID. Ask for it after another factor, be it a password: wrong codes of whoever
-// comes this far are charged to the subject, and can disable its app. The error is nil if and only if the code was right, had not been used, and
-// has now been used by this call; every other is a "no", as with Service.Verify.
+// comes this far are charged to the subject, and can disable its app. The error is nil if
+// and only if the code was right, had not been used, and has now been used by this call;
+// every other is a "no", as with Service.Verify.
 //
 // A code that was used before is [otp.ErrAlreadyVerified]: the person may be told to wait
-// for the next one. After too many wrong codes the error is an [*otp.RateLimitError], and
-// at one in ten thousand chances, which are 50 guesses at six digits and two steps,
-// [otp.ErrAttemptsExceeded]: then the person has to enroll anew.
+// for the next one. It is charged only to the other apps that it was tried against. After
+// too many wrong codes the error is an [*otp.RateLimitError], and at one in ten thousand
+// chances, which are 50 guesses at six digits and two steps, [otp.ErrAttemptsExceeded]: then
+// the person has to enroll anew, with a proof by another factor, or to be helped by an
+// administrator; see RevokeAll. The guesses begin anew with that.
 //
-// It costs two round trips to the store, and a third if the code was right. What cannot be
-// a code costs none.
+// It costs two round trips to the store, and a third if the code was right or had been
+// used. What cannot be a code costs none.
 func (v *Verifier) Verify(ctx context.Context, a otp.Answer) (otp.Proof, error) {
 	return v.keep.Verify(ctx, a, once(a.Code))
 }
@@ -259,7 +266,9 @@ func (v *Verifier) Rename(ctx context.Context, subject, id, name string) error {
 }
 
 // Revoke takes a credential away. It asks for a proof by any factor, at most 10 minutes
-// old, unless the credential is pending.
+// old, unless the credential is pending. The guesses stay charged while another is active;
+// if none is, they are forgotten when the next one becomes active. So take a lost app away
+// before the new one is confirmed.
 func (v *Verifier) Revoke(ctx context.Context, subject, id string, proof otp.Proof) error {
 	return v.keep.Revoke(ctx, subject, id, proof)
 }

@@ -2,6 +2,7 @@ package credential_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -300,21 +301,156 @@ func TestManage(t *testing.T) {
 	})
 }
 
-// S-08: guesses outlive the credential that they were made at.
-func TestRevokeKeepsGuesses(t *testing.T) {
+// guessAll makes wrong guesses at one device until no more are taken, and returns how many were.
+func (d *device) guessAll() (n int) {
+	d.w.t.Helper()
+	for ; n < 1000; n++ {
+		if _, err := d.answer(otp.Answer{ID: d.id, Code: d.miss()}); !errors.Is(err, otp.ErrMismatch) {
+			break
+		}
+	}
+	return n
+}
+
+// S-66: guesses are at a secret. Whoever enrolls a new device, when none of the old ones is left, is not
+// refused for them, and has all of the budget.
+func TestNewDeviceBeginsAnew(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		for name, renew := range map[string]func(*world, *device) (*device, string, error){
+			"revoked": func(w *world, old *device) (*device, string, error) {
+				require.Equal(t, budgets[f].day, old.guessAll())
+				p := w.proof("ada")
+				require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, p))
+				return w.begin(f, "ada", "", p, nil)
+			},
+			"begun before the guesses": func(w *world, old *device) (d *device, first string, err error) {
+				p := w.proof("ada")
+				d, first, err = w.begin(f, "ada", "", p, nil)
+				require.Equal(t, budgets[f].day, old.guessAll())
+				require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, p))
+				return d, first, err
+			},
+			"disabled": func(w *world, old *device) (*device, string, error) {
+				for n := 0; n < budgets[f].streak; {
+					n += old.guessAll()
+					w.clock.Advance(24 * time.Hour)
+				}
+				return w.begin(f, "ada", "", w.proof("ada"), nil)
+			},
+			"imported": func(w *world, old *device) (d *device, first string, err error) {
+				require.Equal(t, budgets[f].day, old.guessAll())
+				require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, w.proof("ada")))
+				d, err = w.imports(f, "ada", "", newSecret())
+				return d, "", err
+			},
+			"imported after it was disabled": func(w *world, old *device) (d *device, first string, err error) {
+				for n := 0; n < budgets[f].streak; {
+					n += old.guessAll()
+					w.clock.Advance(24 * time.Hour)
+				}
+				require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, w.proof("ada")))
+				d, err = w.imports(f, "ada", "", newSecret())
+				return d, "", err
+			},
+		} {
+			w := newWorld(t)
+			d, first, err := renew(w, w.enroll(f, "ada"))
+			require.NoError(t, err, name)
+			if first != "" {
+				require.NoError(t, w.manager(f).Confirm(t.Context(), "ada", d.id, first), name)
+			}
+			require.NoError(t, d.verify(d.right()), name)
+			require.Equal(t, budgets[f].day, d.guessAll(), name)
+			require.ErrorIs(t, d.verify(d.right()), otp.ErrRateLimited, name)
+		}
+	})
+}
+
+// S-06 S-08: no device that comes, goes or waits to be confirmed gives one that stays its guesses back.
+func TestGuessesStayWithTheDevice(t *testing.T) {
 	t.Parallel()
 	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
 		w := newWorld(t)
+		v := w.manager(f)
 		d := w.enroll(f, "ada")
-		for range budgets[f].day {
-			require.ErrorIs(t, d.verify(d.miss()), otp.ErrMismatch)
-		}
-		require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", d.id, w.proof("ada")))
-		d, first, err := w.begin(f, "ada", "", otp.Proof{}, nil)
+		p := w.proof("ada")
+		before, first, err := w.begin(f, "ada", "", p, nil)
 		require.NoError(t, err)
-		require.NoError(t, w.manager(f).Confirm(t.Context(), "ada", d.id, first))
-		require.ErrorIs(t, d.verify(d.right()), otp.ErrRateLimited)
+		require.Equal(t, budgets[f].day, d.guessAll())
+		stays := func(what string) {
+			t.Helper()
+			_, err := d.answer(otp.Answer{ID: d.id, Code: d.right()})
+			require.ErrorIs(t, err, otp.ErrRateLimited, what)
+		}
+		require.NoError(t, v.Confirm(t.Context(), "ada", before.id, first))
+		stays("one that had begun before")
+		require.NoError(t, v.Revoke(t.Context(), "ada", before.id, p))
+		stays("one that is gone again")
+		after, first, err := w.begin(f, "ada", "", p, nil)
+		require.NoError(t, err)
+		stays("one that is pending")
+		require.NoError(t, v.Confirm(t.Context(), "ada", after.id, first))
+		stays("one that began after them")
+		third, err := w.imports(f, "ada", "", newSecret())
+		require.NoError(t, err)
+		stays("one that is imported")
+
+		// The others had them, too, as long as one of them is there.
+		require.NoError(t, v.Revoke(t.Context(), "ada", d.id, p))
+		require.NoError(t, v.Revoke(t.Context(), "ada", after.id, p))
+		d = third
+		stays("all others are gone")
+		_, _, err = w.begin(f, "ada", "", p, nil)
+		require.NoError(t, err)
+		require.NoError(t, v.Revoke(t.Context(), "ada", d.id, p))
+		d, err = w.imports(f, "ada", "", newSecret())
+		require.NoError(t, err)
+		require.Equal(t, budgets[f].day, d.guessAll(), "one that is pending was not guessed at")
 	})
+}
+
+// S-06 S-08: a secret that is imported in the place of its disabled credential has been guessed at, and
+// nobody was asked for a proof.
+func TestImportInPlaceKeepsGuesses(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		w := newWorld(t, wide)
+		old, err := w.importWindow(f, newSecret(), 3)
+		require.NoError(t, err)
+		require.Equal(t, 33, old.guessAll(), "which leaves a hundredth")
+		d, err := w.importWindow(f, old.secret, 1)
+		require.NoError(t, err)
+		list, err := w.manager(f).List(t.Context(), "ada")
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, 1, d.guessAll())
+		require.ErrorIs(t, d.verify(d.right()), otp.ErrAttemptsExceeded)
+	})
+}
+
+// S-66 S-68 S-74: a fresh set of recovery codes begins anew, and without a fresh proof there is none.
+func TestNewSetBeginsAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.enroll(otp.FactorRecovery, "ada")
+	w.enroll(otp.FactorTOTP, "ada")
+	require.Equal(t, budgets[d.factor].day, d.guessAll())
+	old := w.proof("ada")
+	w.clock.Advance(10*time.Minute + time.Microsecond)
+	held := w.store.held()
+	for _, p := range []otp.Proof{{}, old, w.proof("bob")} {
+		_, err := w.paper.Generate(t.Context(), "ada", p)
+		require.ErrorIs(t, err, otp.ErrProofRequired)
+	}
+	require.Equal(t, held, w.store.held())
+	require.ErrorIs(t, d.verify(d.codes[0].Reveal()), otp.ErrRateLimited)
+	codes, err := w.paper.Generate(t.Context(), "ada", w.proof("ada"))
+	require.NoError(t, err)
+	d.codes = codes
+	require.NoError(t, d.verify(d.right()))
+	require.Equal(t, budgets[d.factor].day, d.guessAll())
+	require.ErrorIs(t, d.verify(d.right()), otp.ErrRateLimited)
 }
 
 // There is room for eight, also for those with the longest names and secrets, in what every store keeps,

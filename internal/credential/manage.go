@@ -71,6 +71,7 @@ func (k *Keeper) Confirm(ctx context.Context, subject, id string, code Code) err
 		case code.Malformed || !code.Fits(c):
 			return otp.ErrMismatch
 		}
+		c = b.supersede(id)
 		burn, err := code.Match(c, now)
 		if err != nil {
 			return err
@@ -90,16 +91,54 @@ func (k *Keeper) enable(b *book, id string, now time.Time) {
 	b.Credentials = slices.DeleteFunc(b.Credentials, func(c Credential) bool {
 		return c.ID != id && c.Pending.IsZero() && k.disabled(b, &c)
 	})
+	b.beginAnew(id)
 	b.clearStreak(now)
 }
 
-// Import keeps c as active: of somebody who has been using it elsewhere.
+// beginAnew forgets the guesses if no credential but that of id is active: those that they
+// were made at are gone, and a right code of the new one would be refused for them. Whoever
+// took them away, or comes in their place, had a proof.
+func (b *book) beginAnew(id string) {
+	if !slices.ContainsFunc(b.Credentials, func(c Credential) bool { return c.ID != id && c.Pending.IsZero() }) {
+		b.Guesses = nil
+	}
+}
+
+// supersede takes away what else has the secret of a credential that becomes active: each
+// of its codes would be accepted twice. What was used stays used.
+func (b *book) supersede(id string) *Credential {
+	c := *b.find(id)
+	b.Credentials = slices.DeleteFunc(b.Credentials, func(o Credential) bool { return o.ID != id && c.succeed(&o) })
+	own := b.find(id)
+	*own = c
+	return own
+}
+
+// succeed reports whether c has the secret of o. What was used of o is used of c, then.
+func (c *Credential) succeed(o *Credential) bool {
+	same := subtle.ConstantTimeCompare(o.Secret, c.Secret) == 1
+	if same && o.Period == c.Period {
+		c.Next = max(c.Next, o.Next)
+	}
+	return same
+}
+
+// Import keeps c as active: of somebody who has been using it elsewhere. Where guesses have
+// disabled the factor it would verify nothing.
 func (k *Keeper) Import(ctx context.Context, subject string, c Credential) (string, error) {
 	err := k.checkName(c.Name)
 	if err == nil {
 		err = k.change(ctx, subject, func(b *book, now time.Time) error {
 			c.ID, c.Created, c.Pending = newID(), now, time.Time{}
-			return k.add(b, c)
+			b.beginAnew(c.ID) // not after supersede, since nobody is asked for a proof
+			if k.disabled(b, &c) {
+				return core.Invalid("Subject", "has the factor disabled: enroll anew, or revoke all first")
+			}
+			if err := k.add(b, c); err != nil {
+				return err
+			}
+			b.supersede(c.ID)
+			return nil
 		})
 	}
 	if err = k.done(ctx, otp.EventEnrolled, subject, c.ID, err); err != nil {
@@ -108,16 +147,23 @@ func (k *Keeper) Import(ctx context.Context, subject string, c Credential) (stri
 	return c.ID, nil
 }
 
-// Replace puts c in the place of all credentials of a subject, in one step.
-func (k *Keeper) Replace(ctx context.Context, subject string, proof otp.Proof, c Credential) error {
-	c.ID = newID()
-	return k.done(ctx, otp.EventEnrolled, subject, c.ID, k.change(ctx, subject, func(b *book, now time.Time) error {
-		if err := k.allow(ctx, b, subject, proof, now); err != nil {
+// Replace puts what fill returns in the place of all credentials of a subject, in one step.
+// That may take long, so it is called once, and only if it is allowed.
+func (k *Keeper) Replace(ctx context.Context, subject string, proof otp.Proof, fill func() (Credential, error)) error {
+	id := newID()
+	var c Credential
+	return k.done(ctx, otp.EventEnrolled, subject, id, k.change(ctx, subject, func(b *book, now time.Time) error {
+		err := k.allow(ctx, b, subject, proof, now)
+		if err == nil && c.ID == "" {
+			c, err = fill()
+			c.ID = id
+		}
+		if err != nil {
 			return err
 		}
 		c.Created = now
 		b.Credentials = []Credential{c}
-		b.clearStreak(now)
+		b.beginAnew(id)
 		return nil
 	}))
 }
@@ -186,7 +232,7 @@ func (k *Keeper) Rename(ctx context.Context, subject, id, name string) error {
 	return nil
 }
 
-// Revoke takes a credential away. The guesses at it stay charged.
+// Revoke takes a credential away. The guesses at it stay charged; see beginAnew.
 func (k *Keeper) Revoke(ctx context.Context, subject, id string, proof otp.Proof) error {
 	return k.done(ctx, otp.EventRevoked, subject, id, k.change(ctx, subject, func(b *book, _ time.Time) error {
 		c := b.find(id)
@@ -196,7 +242,13 @@ func (k *Keeper) Revoke(ctx context.Context, subject, id string, proof otp.Proof
 		case c.Pending.IsZero() && !core.Fresh(k.svc, proof, subject):
 			return otp.ErrProofRequired
 		}
+		gone := *c
 		b.Credentials = slices.DeleteFunc(b.Credentials, func(c Credential) bool { return c.ID == id })
+		for i := range b.Credentials {
+			if c := &b.Credentials[i]; !c.Pending.IsZero() {
+				c.succeed(&gone) // it was to take its place
+			}
+		}
 		return nil
 	}))
 }
@@ -234,8 +286,8 @@ func (k *Keeper) most(c *Credential) int64 {
 	return k.mass(&slow)
 }
 
-// add adds a credential, if there is room for one. A secret that is there twice would have
-// each of its codes accepted twice; that of a token that is disabled comes to take its place.
+// add adds a credential, if there is room for one, and if nobody has its secret but a token
+// that is disabled, whose place it comes to take.
 func (k *Keeper) add(b *book, c Credential) error {
 	if len(b.Credentials) >= maxActive {
 		return core.Invalid("Subject", "has 8 credentials of the factor")

@@ -42,10 +42,154 @@ func TestSecretsAreUnique(t *testing.T) {
 		again, first, err := w.begin(f, "ada", "", w.proof("ada"), d.secret)
 		require.NoError(t, err)
 		if f == otp.FactorHOTP {
+			require.ErrorIs(t, w.manager(f).Confirm(t.Context(), "ada", again.id, first), otp.ErrMismatch, "it was used")
 			again.next = d.next
+			first = again.right()
 		}
 		require.NoError(t, w.manager(f).Confirm(t.Context(), "ada", again.id, first))
 		require.NoError(t, again.verify(again.right()))
+	})
+}
+
+// importWindow imports a secret with another window than the others have.
+func (w *world) importWindow(f otp.Factor, secret []byte, window int) (d *device, err error) {
+	d = &device{w: w, factor: f, subject: "ada", verifier: w.manager(f), secret: secret}
+	if f == otp.FactorTOTP {
+		d.id, err = w.totp.Import(w.t.Context(), d.subject, "", secret, totp.Options{Window: window})
+	} else {
+		d.id, err = w.hotp.Import(w.t.Context(), d.subject, "", secret, 0, hotp.Options{Window: window})
+	}
+	return d, w.say(err)
+}
+
+// halfDisabled returns two credentials of one subject, of which guesses at the second have disabled the
+// first, whose window is longer.
+func (w *world) halfDisabled(f otp.Factor) (disabled, live *device) {
+	w.t.Helper()
+	disabled, err := w.importWindow(f, newSecret(), 3)
+	require.NoError(w.t, err)
+	require.NoError(w.t, disabled.verify(disabled.right()))
+	live, err = w.importWindow(f, newSecret(), 2)
+	require.NoError(w.t, err)
+	for range 49 { // of 50
+		_, err := live.answer(otp.Answer{ID: live.id, Code: live.miss()})
+		require.ErrorIs(w.t, err, otp.ErrMismatch)
+	}
+	list, err := w.manager(f).List(w.t.Context(), "ada")
+	require.NoError(w.t, err)
+	require.Equal(w.t, []bool{true, false}, []bool{list[0].Disabled, list[1].Disabled})
+	return disabled, live
+}
+
+// S-22 S-55 S-58: a secret that is imported while its credential is disabled takes its place, with what was
+// used of it. Beside it each code would be accepted twice as soon as the streak has ended.
+func TestImportTakesThePlace(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		w := newWorld(t, wide)
+		old, live := w.halfDisabled(f)
+		code := old.right()
+		_, err := live.answer(otp.Answer{ID: live.id, Code: live.right()}) // which ends the streak
+		require.NoError(t, err)
+		require.NoError(t, old.verify(code))
+		for range 49 {
+			_, err := live.answer(otp.Answer{ID: live.id, Code: live.miss()})
+			require.ErrorIs(t, err, otp.ErrMismatch)
+		}
+
+		fresh, err := w.importWindow(f, old.secret, 2)
+		require.NoError(t, err)
+		list, err := w.manager(f).List(t.Context(), "ada")
+		require.NoError(t, err)
+		require.Equal(t, []string{live.id, fresh.id}, []string{list[0].ID, list[1].ID})
+		_, err = live.answer(otp.Answer{ID: live.id, Code: live.right()})
+		require.NoError(t, err)
+		_, err = fresh.answer(otp.Answer{ID: fresh.id, Code: code})
+		require.ErrorIs(t, err, otp.ErrRejected, "it was used before")
+
+		fresh.next = old.next
+		code = fresh.right()
+		_, err = fresh.answer(otp.Answer{ID: fresh.id, Code: code})
+		require.NoError(t, err)
+		for _, id := range []string{old.id, fresh.id, ""} {
+			_, err = fresh.answer(otp.Answer{ID: id, Code: code})
+			require.ErrorIs(t, err, otp.ErrRejected)
+		}
+	})
+}
+
+// S-22 S-55 S-58: the same if it is enrolled, and its credential verifies again before the enrollment is
+// confirmed.
+func TestConfirmTakesThePlace(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		w := newWorld(t, wide)
+		old, live := w.halfDisabled(f)
+		fresh, _, err := w.begin(f, "ada", "", w.proof("ada"), old.secret)
+		require.NoError(t, err)
+		_, err = live.answer(otp.Answer{ID: live.id, Code: live.right()}) // which ends the streak
+		require.NoError(t, err)
+		code := old.right()
+		_, err = old.answer(otp.Answer{ID: old.id, Code: code})
+		require.NoError(t, err, "it is not disabled any more")
+
+		require.ErrorIs(t, w.manager(f).Confirm(t.Context(), "ada", fresh.id, code), otp.ErrMismatch, "it was used")
+		fresh.next = old.next
+		require.NoError(t, w.manager(f).Confirm(t.Context(), "ada", fresh.id, fresh.right()))
+		code = fresh.right()
+		_, err = fresh.answer(otp.Answer{ID: fresh.id, Code: code})
+		require.NoError(t, err)
+		for _, id := range []string{old.id, fresh.id, ""} {
+			_, err = fresh.answer(otp.Answer{ID: id, Code: code})
+			require.ErrorIs(t, err, otp.ErrRejected)
+		}
+	})
+}
+
+// S-22 S-55 S-58: the same if its credential is revoked before the enrollment is confirmed.
+func TestPendingTakesThePlaceOfRevoked(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		w := newWorld(t, wide)
+		old := w.enroll(f, "ada")
+		code := old.right()
+		require.NoError(t, old.verify(code))
+		require.Equal(t, budgets[f].streak, old.guessAll())
+		p := w.proof("ada")
+		fresh, _, err := w.begin(f, "ada", "", p, old.secret)
+		require.NoError(t, err)
+		if f == otp.FactorTOTP {
+			w.clock.Advance(-30 * time.Second) // scan moves it
+		}
+		require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, p))
+		require.ErrorIs(t, w.manager(f).Confirm(t.Context(), "ada", fresh.id, code), otp.ErrMismatch, "it was used")
+		fresh.next = old.next
+		require.NoError(t, w.manager(f).Confirm(t.Context(), "ada", fresh.id, fresh.right()))
+		require.NoError(t, fresh.verify(fresh.right()))
+	})
+}
+
+// S-66: what is imported while the factor is disabled would be told as enrolled, and verify nothing.
+func TestImportWhereDisabled(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		w := newWorld(t, wide)
+		d := w.enroll(f, "ada")
+		for range budgets[f].streak {
+			require.ErrorIs(t, d.verify(d.miss()), otp.ErrMismatch)
+		}
+		held := w.store.held()
+		w.told()
+		for _, secret := range [][]byte{newSecret(), d.secret} {
+			_, err := w.imports(f, "ada", "", secret)
+			require.ErrorIs(t, err, otp.ErrInvalidRequest)
+		}
+		require.Zero(t, w.count(otp.EventEnrolled))
+		require.Equal(t, held, w.store.held())
+		require.NoError(t, w.manager(f).RevokeAll(t.Context(), "ada"))
+		d, err := w.imports(f, "ada", "", newSecret())
+		require.NoError(t, err)
+		require.NoError(t, d.verify(d.right()))
 	})
 }
 
@@ -76,13 +220,20 @@ func TestCodeOfTwoCredentials(t *testing.T) {
 // then no code would be accepted again.
 func TestCredentialsFitTheLimits(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ window, want int }{{0, 6}, {5, 4}, {10, 2}} { // with 2e-5 a day
+	for _, tt := range []struct {
+		factor       otp.Factor
+		window, want int
+	}{ // with 2e-5 a day
+		{otp.FactorHOTP, 0, 6},
+		{otp.FactorHOTP, 5, 4},
+		{otp.FactorHOTP, 10, 2},
+		{otp.FactorTOTP, 0, 6}, // two steps, and one more for an app that goes slow
+		{otp.FactorTOTP, 1, 8},
+	} {
 		w := newWorld(t)
 		var all []*device
 		for {
-			d := &device{w: w, factor: otp.FactorHOTP, subject: "ada", verifier: w.hotp, secret: newSecret()}
-			var err error
-			d.id, err = w.hotp.Import(t.Context(), "ada", "", d.secret, 0, hotp.Options{Window: tt.window})
+			d, err := w.importWindow(tt.factor, newSecret(), tt.window)
 			if err != nil {
 				require.ErrorIs(t, err, otp.ErrInvalidRequest)
 				break
@@ -96,11 +247,11 @@ func TestCredentialsFitTheLimits(t *testing.T) {
 	}
 }
 
-// S-41 S-62: the guess that was the last to fit tells the owner, also when it was a used code or the
-// store failed after it.
+// S-41 S-62: the guess that was the last to fit tells the owner, also when it was a used code that stays
+// charged or the store failed after it. One that comes back reaches no limit.
 func TestLimitIsToldWhateverReachedIt(t *testing.T) {
 	t.Parallel()
-	for _, last := range []string{"wrong", "used", "fault"} {
+	for _, last := range []string{"wrong", "used", "used and charged", "fault"} {
 		w := newWorld(t)
 		d := w.enroll(otp.FactorTOTP, "ada")
 		code := d.right()
@@ -113,6 +264,13 @@ func TestLimitIsToldWhateverReachedIt(t *testing.T) {
 		case "wrong":
 			require.ErrorIs(t, d.verify(d.miss()), otp.ErrMismatch)
 		case "used":
+			require.ErrorIs(t, d.verify(code), otp.ErrAlreadyVerified)
+			require.Equal(t, 1, w.count(otp.EventReplayed))
+			require.Zero(t, w.count(otp.EventThreshold))
+			require.ErrorIs(t, d.verify(d.miss()), otp.ErrMismatch)
+		case "used and charged":
+			w.store.reset()
+			w.store.lose = func(call int) bool { return call == 3 }
 			require.ErrorIs(t, d.verify(code), otp.ErrAlreadyVerified)
 			require.Equal(t, 1, w.count(otp.EventReplayed))
 		default:
@@ -130,6 +288,41 @@ func TestLimitIsToldWhateverReachedIt(t *testing.T) {
 		w.store.reset()
 		require.ErrorIs(t, d.verify(d.miss()), otp.ErrRateLimited)
 		require.Equal(t, 1, w.count(otp.EventThreshold), last)
+	}
+}
+
+// S-41: with several credentials a limit is reached when nothing more fits, and not when a guess at all of
+// them does not: it would be told too early, and once more by the last guess at one.
+func TestLimitIsToldOnceForAll(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		event     otp.EventType
+		edit      []func(*otp.Config)
+		all, each int // guesses of 6000 and 2000
+		then      error
+	}{
+		{otp.EventThreshold, nil, 3, 1, otp.ErrRateLimited},
+		{otp.EventDisabled, []func(*otp.Config){wide}, 16, 2, otp.ErrAttemptsExceeded},
+	} {
+		w := newWorld(t, tt.edit...)
+		var d *device
+		for range 3 {
+			d = w.enroll(otp.FactorTOTP, "ada")
+		}
+		for range tt.all {
+			require.ErrorIs(t, d.verify(d.miss()), otp.ErrMismatch)
+		}
+		require.ErrorIs(t, d.verify(d.miss()), tt.then, "one at all does not fit")
+		require.Zero(t, w.count(tt.event), "one at each does")
+		for range tt.each {
+			require.Zero(t, w.count(tt.event))
+			_, err := d.answer(otp.Answer{ID: d.id, Code: d.miss()})
+			require.ErrorIs(t, err, otp.ErrMismatch)
+		}
+		require.Equal(t, 1, w.count(tt.event))
+		_, err := d.answer(otp.Answer{ID: d.id, Code: d.miss()})
+		require.ErrorIs(t, err, tt.then)
+		require.Equal(t, 1, w.count(tt.event))
 	}
 }
 

@@ -58,7 +58,7 @@ func (k *Keeper) accept(ctx context.Context, subject, id string, code Code, t ot
 		g, err = k.charge(ctx, subject, id, code)
 	}
 	if err == nil {
-		if err = k.compare(ctx, subject, code, g, &e); err != nil {
+		if err = k.compare(ctx, subject, code, &g, &e); err != nil {
 			k.tell(ctx, g, e)
 		}
 	}
@@ -79,13 +79,14 @@ type guess struct {
 	book    *book
 	tried   []string // credentials
 	cost    int64
-	charged otp.Meter // with the guess
+	charged otp.Meter // with the guess, or with what is left of it
 	at      time.Time
 }
 
 // A hit is a credential that has the code, and what uses the code up in it.
 type hit struct {
 	id   string
+	cost int64 // its part of the guess
 	burn func(*Credential) bool
 }
 
@@ -150,56 +151,77 @@ func (k *Keeper) none(ctx context.Context, b *book, found bool) error {
 	return otp.ErrNotFound
 }
 
-func (k *Keeper) compare(ctx context.Context, subject string, code Code, g guess, e *otp.Event) error {
-	var hits []hit
-	replayed := ""
+func (k *Keeper) compare(ctx context.Context, subject string, code Code, g *guess, e *otp.Event) error {
+	var hits, used []hit
 	for _, id := range g.tried { // all of them, whichever one is hit
 		c := *g.book.find(id)
+		cost := k.mass(&c)
 		burn, err := code.Match(&c, g.at)
 		switch {
 		case err != nil:
 			return err
 		case burn == nil:
 		case burn(&c):
-			hits = append(hits, hit{id, burn})
+			hits = append(hits, hit{id, cost, burn})
 		default:
-			replayed = id
+			used = append(used, hit{id, cost, burn})
 		}
 	}
 	switch {
 	case len(hits) > 0:
 		return k.burn(ctx, subject, g, hits, e)
-	case replayed != "":
-		e.Type, e.Credential = otp.EventReplayed, replayed
-		return otp.ErrAlreadyVerified
+	case len(used) > 0:
+		return k.replay(ctx, g, g.book, used, k.limits, e)
 	}
 	return otp.ErrMismatch
+}
+
+// replay answers for a code that was used before. Nobody gets in by it, so what it cost at
+// the credentials that have it comes back; at the others it was a wrong one. If somebody
+// else comes in between, all of it stays charged.
+func (k *Keeper) replay(ctx context.Context, g *guess, b *book, used []hit, limits []otp.Limit, e *otp.Event) error {
+	rest, id := g.cost, ""
+	for _, h := range used {
+		rest, id = rest-h.cost, h.id
+	}
+	guesses, d := b.Guesses.Give(g.cost, limits, g.at).Take(rest, limits, g.at)
+	if d.OK {
+		b.Guesses = guesses
+		given, err := k.swap(ctx, b)
+		if err != nil {
+			return err
+		}
+		if given {
+			g.charged = guesses
+		}
+	}
+	e.Type, e.Credential = otp.EventReplayed, id
+	return otp.ErrAlreadyVerified
 }
 
 // burn uses a code up, and gives the guess back that it turned out not to be. If it happens
 // to be the code of several credentials it is used up in all of them: whoever saw it could
 // use it again at the others.
-func (k *Keeper) burn(ctx context.Context, subject string, g guess, hits []hit, e *otp.Event) error {
+func (k *Keeper) burn(ctx context.Context, subject string, g *guess, hits []hit, e *otp.Event) error {
 	b := g.book
 	for range maxSwaps {
-		seen, used := "", ""
-		left := 0
+		var seen []hit
+		used, left := "", 0
 		for _, h := range hits {
 			c := b.find(h.id)
 			if c == nil || !c.Pending.IsZero() {
 				continue // taken away meanwhile
 			}
-			seen = h.id
+			seen = append(seen, h)
 			if h.burn(c) {
 				c.Used, left, used = g.at, len(c.Codes), h.id
 			}
 		}
 		switch {
-		case seen == "":
+		case len(seen) == 0:
 			return otp.ErrNotFound
-		case used == "":
-			e.Type, e.Credential = otp.EventReplayed, seen
-			return otp.ErrAlreadyVerified
+		case used == "": // but by somebody else, who ended the streak
+			return k.replay(ctx, g, b, seen, core.GuessWindows(k.svc), e)
 		}
 		e.Credential = used
 		b.Guesses = b.Guesses.Give(g.cost, core.GuessWindows(k.svc), g.at)
@@ -226,10 +248,16 @@ func (k *Keeper) burn(ctx context.Context, subject string, g guess, hits []hit, 
 // lowCodes is how many recovery codes are few.
 const lowCodes = 2
 
-// tell says once that a limit is reached: by the guess that was the last to fit, whatever
-// became of it.
+// tell says once that a limit is reached: by the guess after which not even one at the
+// cheapest credential fits, whatever became of it.
 func (k *Keeper) tell(ctx context.Context, g guess, e otp.Event) {
-	_, d := g.charged.Take(g.cost, k.limits, g.at)
+	cost := g.cost
+	for i := range g.book.Credentials {
+		if c := &g.book.Credentials[i]; c.Pending.IsZero() {
+			cost = min(cost, k.mass(c))
+		}
+	}
+	_, d := g.charged.Take(cost, k.limits, g.at)
 	switch {
 	case d.OK:
 		return
