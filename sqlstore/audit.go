@@ -14,7 +14,7 @@ import (
 // that. Pseudonyms are empty where a call does not name whom it is about: of an attempt
 // they are those of the entry with which its challenge began.
 type AuditEntry struct {
-	Seq int64     // greater than those of entries that were written before; see AuditQuery.After
+	Seq int64     // greater than those of entries that were there before; see AuditQuery.After
 	At  time.Time // the now of the call, in UTC
 
 	// Operation is the call: "put" (Request, Issue, Redeem), "spend" (Verify),
@@ -49,8 +49,11 @@ type AuditQuery struct {
 	Subject   string // otp.Service.SubjectPseudonym: everything about challenges that were made for it
 	Recipient string // otp.Service.RecipientPseudonym: everything about challenges that were sent to it
 
-	After int64 // only entries with a greater Seq: for the next page that of the last entry
-	Limit int   // at most so many. Zero means 1000.
+	// After returns only entries with a greater Seq: for the next page that of the last entry.
+	// Entries written at the same time may appear out of order: whoever follows a trail asks
+	// again from the last one that is a minute old.
+	After int64
+	Limit int // at most so many. Zero means 1000.
 }
 
 // Audit returns what happened to a challenge, a subject or a recipient, oldest first.

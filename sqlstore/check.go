@@ -15,7 +15,7 @@ import (
 const (
 	maxKey     = 128
 	maxSealed  = 4 << 10
-	maxDigests = 16
+	maxDigests = otp.MaxDigests
 	maxCount   = math.MaxInt32
 )
 

@@ -33,13 +33,13 @@
 //   - PostgreSQL: synchronous_commit not off; fsync and full_page_writes on. With a
 //     standby that may take over, wait for it too: synchronous_standby_names set, and
 //     synchronous_commit on.
-//   - MySQL and MariaDB: innodb_flush_log_at_trx_commit 1. With replicas,
-//     semi-synchronous replication. Better with a binary log and sync_binlog 1: without
+//   - MySQL and MariaDB: innodb_flush_log_at_trx_commit 1, and sync_binlog 1 if there is a
+//     binary log. With replicas, semi-synchronous replication. Better with a binary log: without
 //     one InnoDB shows a change to others before it is on disk, and a crash of the server
 //     may undo what a refusal was told for, or a Cancel of what was just canceled. No code
-//     is accepted twice for that, and New does not ask for it.
-//   - SQLite: synchronous FULL or EXTRA, and a journal that is in a file. WAL is the
-//     quickest.
+//     is accepted twice for that, and New does not ask for one.
+//   - SQLite: a journal that is in a file, and synchronous FULL, or EXTRA if journal_mode is
+//     DELETE, which it is unless it is set. WAL is the quickest.
 //
 // It must be the primary, and the only one that takes writes: no proxy may send reads
 // elsewhere. A multi-primary cluster has not been tested.
@@ -76,7 +76,8 @@
 // are new, or were last charged by the same process; else two: what the first finds out the
 // second writes, without holding a lock in between. Where many charge one key it becomes a
 // transaction. For that a store remembers up to 8192 meters, some megabytes; nothing is decided
-// on them. MySQL and MariaDB: two for Spend; four to eight for the rest, in a
+// on them. A Request or Resend that conceals whom it is about takes two, whoever that is.
+// MySQL and MariaDB: two for Spend; four to eight for the rest, in a
 // transaction.
 //
 // # Size

@@ -60,7 +60,8 @@ func kind(err error) fault {
 		return faultOther
 	}
 	text := err.Error()
-	for _, number := range []string{"Error 1213", "Error 1205", "Error 1062"} {
+	// 1467 is a deadlock over the next number of a row.
+	for _, number := range []string{"Error 1213", "Error 1205", "Error 1062", "Error 1467"} {
 		if strings.Contains(text, number) {
 			return faultRetry
 		}

@@ -29,7 +29,8 @@ func TestStatementsExist(t *testing.T) {
 	transactions := []string{"hold", "insert", "replace", "rewrite", "lock_meters", "save_meters"}
 	names := map[Dialect][]string{
 		PostgreSQL: slices.Concat(every, []string{
-			"put", "reissue", "take", "put_charged", "reissue_charged", "look", "new_meters", "lock_meters", "advance", "logged",
+			"put", "reissue", "take", "put_charged", "reissue_charged", "take_known", "put_charged_known", "reissue_charged_known",
+			"look", "new_meters", "lock_meters", "advance", "logged",
 		}),
 		MySQL:  slices.Concat(every, transactions, []string{"new_meters", "raise_counter", "new_counter"}),
 		SQLite: slices.Concat(every, transactions, []string{"put", "reissue", "advance"}),
@@ -45,6 +46,10 @@ func TestStatementsExist(t *testing.T) {
 			assert.NotContains(t, text, ";", "%s %s", d, name)
 			assert.NotContains(t, text, "--", "%s %s", d, name)
 			assert.NotContains(t, strings.ToLower(text), "now()", "stores do not look at a clock")
+			if strings.HasSuffix(name, known) {
+				assert.NotContains(t, text, "inserted", name)
+				assert.Contains(t, text, "updated", name)
+			}
 		}
 	}
 }
@@ -105,6 +110,7 @@ func TestKind(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", stateError("23505")), faultRetry},
 		{stateError("57014"), faultOther},
 		{errors.New("Error 1213 (40001): Deadlock found when trying to get lock"), faultRetry},
+		{errors.New("Error 1467 (HY000): Failed to read auto-increment value from storage engine"), faultRetry},
 		{errors.New("database is locked (5) (SQLITE_BUSY)"), faultBusy},
 		{errors.New("cannot rollback - no transaction is active"), faultDone},
 		{errors.New("connection refused"), faultOther},
@@ -154,8 +160,37 @@ func TestLedger(t *testing.T) {
 		assert.True(t, out.Applied)
 		assert.Equal(t, "b", out.Refused.Scope)
 		assert.Empty(t, out.Record.Digests)
-		assert.Equal(t, []string{"a"}, names(l.changes()))
+		assert.Equal(t, []string{"a", "b", "c"}, names(l.changes()), "the rest is written as it is, so that it takes as long")
+		for i, taken := range []bool{true, false, false} {
+			assert.Equal(t, taken, len(l.meters[i].now) > 0)
+		}
 	})
+}
+
+// PostgreSQL's memory of meters is bounded, and what goes is what came first. A meter that is there
+// takes nobody's place, and is as it was written last.
+func TestRemember(t *testing.T) {
+	t.Parallel()
+	p := newPostgres(nil, nil)
+	remember := func(name string, m otp.Meter) {
+		s := &swap{ledger: newLedger([]otp.Charge{{Key: name}})}
+		s.meters[0].now, s.meters[0].dirty = m, true
+		p.remember(s)
+	}
+	name := func(i int) string { return fmt.Sprint("meter ", i) }
+	for i := range maxLast {
+		remember(name(i), otp.Meter{1})
+	}
+	remember(name(0), otp.Meter{2})
+	assert.Equal(t, otp.Meter{2}, p.last[name(0)])
+	for i := range 2 * maxLast {
+		remember(name(maxLast+i), otp.Meter{1})
+		_, oldest := p.last[name(i)]
+		_, next := p.last[name(i+1)]
+		if len(p.last) != maxLast || oldest || !next { // quicker, and shorter, than to show what is there
+			t.Fatal(i, len(p.last), oldest, next)
+		}
+	}
 }
 
 // Whatever a policy is, an administrator can read it, and what is read is the same.

@@ -90,8 +90,14 @@ func (l *ledger) reset() {
 	}
 }
 
+// conceals reports whether some charge must not tell whether it was made.
+func (l *ledger) conceals() bool {
+	return slices.ContainsFunc(l.charges, func(c otp.Charge) bool { return c.Silent })
+}
+
 // charge makes the charges on the meters as they were read. It says which charge
-// refused. If that was a silent one, the others are made.
+// refused. If that was a silent one, the others are made, and all meters are written, so that
+// it takes as many statements as if none had refused.
 func (l *ledger) charge() (refused *otp.Refusal, silent bool) {
 	l.reset()
 	if r := l.take(false); r != nil {
@@ -103,6 +109,9 @@ func (l *ledger) charge() (refused *otp.Refusal, silent bool) {
 	}
 	l.reset()
 	l.take(false)
+	for i := range l.meters {
+		l.meters[i].dirty = true
+	}
 	return r, true
 }
 

@@ -58,7 +58,8 @@ func migrateLocked(ctx context.Context, conn *sql.Conn, d Dialect, prefix string
 		return err
 	}
 	// end must reach the server whatever became of the caller: the connection goes back
-	// into the pool.
+	// into the pool. It is deferred before the beginning, which may have happened although
+	// the driver returns an error because ctx ended.
 	end := func(text string, args ...any) {
 		if _, e := conn.ExecContext(context.WithoutCancel(ctx), text, args...); e != nil && err == nil {
 			err = e
@@ -66,10 +67,10 @@ func migrateLocked(ctx context.Context, conn *sql.Conn, d Dialect, prefix string
 	}
 	switch d {
 	case PostgreSQL:
+		defer func() { end(endOf(err)) }()
 		if err := exec("BEGIN"); err != nil {
 			return err
 		}
-		defer func() { end(endOf(err)) }()
 		h := fnv.New64a()
 		h.Write([]byte("sqlstore " + prefix)) // a hash takes everything
 		if err := exec("SELECT pg_advisory_xact_lock($1::bigint)", int64(h.Sum64())); err != nil {
@@ -88,12 +89,12 @@ func migrateLocked(ctx context.Context, conn *sql.Conn, d Dialect, prefix string
 		}
 		defer end("DO RELEASE_LOCK(CONCAT(LEFT(MD5(DATABASE()), 8), ?))", name)
 	case SQLite:
+		defer func() { end(endOf(err)) }()
 		for err = exec("BEGIN IMMEDIATE"); err != nil; err = exec("BEGIN IMMEDIATE") {
 			if kind(err) != faultBusy || ctx.Err() != nil {
 				return err
 			}
 		}
-		defer func() { end(endOf(err)) }()
 	}
 	return migrate(ctx, conn, d, prefix)
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,7 +18,8 @@ import (
 // [Store.Policies].
 //
 // The first Policy for a channel that no row is for makes one, with the values of the
-// preset, so that there is something to edit.
+// preset, so that there is something to edit. It counts less than every row that somebody wrote,
+// even one for all channels.
 //
 // The rows are read again when they are two seconds old and asked for, by one caller while
 // the others go on with what there is, and nothing older than five seconds is used. So a
@@ -104,7 +106,10 @@ func (p *Policies) Policy(ctx context.Context, k otp.PolicyKey) (otp.Policy, err
 	return row.source.Policy(ctx, k)
 }
 
+// find returns the row for k. One that was made as a default counts less than any that somebody
+// wrote, however general.
 func (r *policyRows) find(k otp.PolicyKey) *policyRow {
+	var made *policyRow
 	for _, tenant := range []string{k.Tenant, ""} {
 		for _, key := range []otp.PolicyKey{
 			{Tenant: tenant, Channel: k.Channel, Usage: k.Usage},
@@ -112,12 +117,17 @@ func (r *policyRows) find(k otp.PolicyKey) *policyRow {
 			{Tenant: tenant, Channel: k.Channel},
 			{Tenant: tenant},
 		} {
-			if row := r.m[key]; row != nil && !row.change.Removed {
+			row := r.m[key]
+			switch {
+			case row == nil || row.change.Removed:
+			case row.change.By == byDefaults:
+				made = cmp.Or(made, row)
+			default:
 				return row
 			}
 		}
 	}
-	return nil
+	return made
 }
 
 // addDefault adds a row for a channel that has none. Whatever somebody sets at the same
@@ -167,8 +177,10 @@ func (p *Policies) write(ctx context.Context, statement string, k otp.PolicyKey,
 		}
 	}
 	err := p.store.b.use(ctx, func(run runner) error {
-		_, err := run.ExecContext(ctx, p.store.text.get(statement), k.Tenant, string(k.Channel), string(k.Usage), text, by)
-		return err
+		return retried(func() error {
+			_, err := run.ExecContext(ctx, p.store.text.get(statement), k.Tenant, string(k.Channel), string(k.Usage), text, by)
+			return err
+		})
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,8 +22,10 @@ type postgres struct {
 	single
 	db *sql.DB
 
-	mu   sync.Mutex
-	last map[string]otp.Meter
+	mu    sync.Mutex
+	last  map[string]otp.Meter
+	names []string // of last, in the order in which they came
+	next  int      // the place in names of the oldest
 }
 
 const (
@@ -147,6 +149,17 @@ type swap struct {
 	old *otp.Record // as it was read
 }
 
+// begin finds out what the first try goes by. To write at once takes one statement if it was
+// right and two if not, which tells who was charged before: a change that conceals that looks
+// first, and so always takes two.
+func (p *postgres) begin(ctx context.Context, s *swap) error {
+	if s.id != "" && s.conceals() {
+		return p.look(ctx, p.db, s)
+	}
+	p.recall(s)
+	return nil
+}
+
 // recall loads the meters as this process wrote them last. Nothing is decided on them: what
 // they admit is written only if they are still so, and before they refuse they are read.
 func (p *postgres) recall(s *swap) {
@@ -163,10 +176,13 @@ func (p *postgres) remember(s *swap) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range s.changes() {
-		if len(p.last) >= maxLast {
-			for name := range p.last { // any
-				delete(p.last, name)
-				break
+		if _, there := p.last[m.name]; !there {
+			if len(p.names) < maxLast {
+				p.names = append(p.names, m.name)
+			} else {
+				delete(p.last, p.names[p.next])
+				p.names[p.next] = m.name
+				p.next = (p.next + 1) % maxLast
 			}
 		}
 		p.last[m.name] = m.now
@@ -175,7 +191,9 @@ func (p *postgres) remember(s *swap) {
 
 // settle repeats a swap until it holds, first without locks.
 func (p *postgres) settle(ctx context.Context, s *swap) (otp.Outcome, error) {
-	p.recall(s)
+	if err := p.begin(ctx, s); err != nil {
+		return otp.Outcome{}, err
+	}
 	out, err := p.try(ctx, p.db, s, optimisticTries)
 	for range deadlockTries {
 		if !errors.Is(err, errContended) && (err == nil || kind(err) != faultRetry) {
@@ -265,7 +283,11 @@ func (p *postgres) swap(ctx context.Context, run runner, s *swap, out *otp.Outco
 			args = append(args, s.act.args(out.Refused)...)
 		}
 	}
-	swapped, r, err := p.read(ctx, run, s, p.text.get(s.name), args)
+	name := s.name
+	if !slices.ContainsFunc(s.meters, func(m meterRow) bool { return m.dirty && !m.exists }) {
+		name += known
+	}
+	swapped, r, err := p.read(ctx, run, s, p.text.get(name), args)
 	if err != nil {
 		return false, err
 	}

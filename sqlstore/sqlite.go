@@ -134,7 +134,9 @@ func (s *sqlite) close() error {
 // always get it.
 func (s *sqlite) transaction(ctx context.Context, do func(run runner) error) error {
 	return s.use(ctx, func(run runner) error {
-		if _, err := run.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		// A driver may tell of a transaction that has begun as an error if ctx ends meanwhile, and
+		// nobody would end it. busyWait bounds the wait.
+		if _, err := run.ExecContext(context.WithoutCancel(ctx), "BEGIN IMMEDIATE"); err != nil {
 			return err
 		}
 		err := do(run)
@@ -223,6 +225,10 @@ func (s *sqlite) advance(ctx context.Context, key string, counter uint64) (appli
 }
 
 func (s *sqlite) prune(ctx context.Context, before time.Time, most int) (n int, err error) {
-	err = s.use(ctx, func(run runner) error { n, err = prune(ctx, run, s.text, before, most); return err })
+	err = s.use(ctx, func(run runner) error {
+		k, err := prune(ctx, run, s.text, before, most-n) // what was pruned before the file was locked counts
+		n += k
+		return err
+	})
 	return n, err
 }

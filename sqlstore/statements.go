@@ -47,7 +47,21 @@ func newStatements(d Dialect, prefix string, auditFor time.Duration) (*statement
 			s.texts[name] = s.logging(s.texts[name])
 		}
 	}
+	if d == PostgreSQL {
+		for _, name := range []string{"take", "put_charged", "reissue_charged"} {
+			s.texts[name+known] = withoutInsert(s.texts[name])
+		}
+	}
 	return s, nil
+}
+
+// known ends the name of a statement that changes meters which all have a row.
+const known = "_known"
+
+func withoutInsert(text string) string {
+	head, rest, _ := strings.Cut(text, ", inserted AS (")
+	_, tail, _ := strings.Cut(rest, ", updated AS (")
+	return head + ", updated AS (" + tail
 }
 
 // logging returns a statement of PostgreSQL that writes a row of the audit with what it

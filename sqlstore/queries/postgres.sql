@@ -50,9 +50,10 @@ RETURNING id, digests, sealed, state, attempts, max_attempts, sends, max_sends, 
 
 -- The next three change meters, and a record with them, if no meter has changed since
 -- it was read: $1 names in order, $2 what they were (NULL: no such row), $3 what they shall be
--- (NULL: as they are), $4 until when. They say whether they did, and what the meters
+-- (NULL: as they are), $4 until when. They say whether they did, and if not what the meters
 -- were when the statement began. A row that somebody else inserts meanwhile fails the
--- statement as a duplicate, and it is tried again.
+-- statement as a duplicate, and it is tried again. Where no row is to be inserted, they are
+-- said without the part "inserted": it takes time even if it does nothing.
 --
 -- Meters are looked up one by one, and updated as conflicts, so that the server cannot but
 -- use the index. A join has two ways, and the plan that is chosen while the table is
@@ -82,7 +83,8 @@ WITH meters AS MATERIALIZED (
   ON CONFLICT (name) DO UPDATE SET meter = excluded.meter, until = excluded.until
 )
 SELECT EXISTS (SELECT FROM same),
-  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ',');
+  CASE WHEN EXISTS (SELECT FROM same) THEN '' ELSE
+    array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ',') END;
 
 -- name: put_charged
 WITH meters AS MATERIALIZED (
@@ -123,7 +125,8 @@ WITH meters AS MATERIALIZED (
   FROM otp_challenge WHERE id = $5::text AND NOT EXISTS (SELECT FROM changed)
 )
 SELECT EXISTS (SELECT FROM changed),
-  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ','),
+  CASE WHEN EXISTS (SELECT FROM changed) THEN '' ELSE
+    array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ',') END,
   record.*
 FROM (SELECT 1) AS always LEFT JOIN record ON true;
 
@@ -161,7 +164,8 @@ WITH meters AS MATERIALIZED (
   FROM otp_challenge WHERE id = $5::text AND NOT EXISTS (SELECT FROM changed)
 )
 SELECT EXISTS (SELECT FROM changed),
-  array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ','),
+  CASE WHEN EXISTS (SELECT FROM changed) THEN '' ELSE
+    array_to_string(ARRAY(SELECT coalesce(encode(meter, 'hex'), '-') FROM meters ORDER BY place), ',') END,
   record.*
 FROM (SELECT 1) AS always LEFT JOIN record ON true;
 
