@@ -57,7 +57,9 @@ func NewAudit(client redis.UniversalClient, o AuditOptions) *Audit {
 }
 
 // OnEvent writes e. It is what Config.OnEvent of a service takes. It waits for the server,
-// a second at most, also when ctx is done: what has happened is told.
+// also when ctx is done: what has happened is told. It waits a second at most if the
+// client's ContextTimeoutEnabled is true, which [New] asks of a store's client, and
+// otherwise until the client gives up.
 func (a *Audit) OnEvent(ctx context.Context, e otp.Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()

@@ -22,40 +22,18 @@ const (
 )
 
 // takes prepares charges. Their meters are the keys from first on, counted from one, and
-// they are numbered from one.
+// they are numbered from one. What each does to an empty meter is asked of otp.Meter, so
+// the rounding of times, and what a charge is at all, is decided there. What does not fit
+// even then never does.
 func takes(c []otp.Charge, first int) (charging, error) {
-	return prepare(c, first, func(c *otp.Charge) (otp.Meter, bool) {
-		m, d := otp.Meter(nil).Take(c.Cost, c.Limits, c.At)
-		return m, d.OK
-	})
-}
-
-// gives prepares charges to be given back. What is given may be more than a limit admits,
-// to clear it.
-func gives(c []otp.Charge) (charging, error) {
-	limits := make([]otp.Limit, 0, otp.MaxLimits)
-	return prepare(c, 1, func(c *otp.Charge) (otp.Meter, bool) {
-		limits = limits[:0]
-		for _, l := range c.Limits {
-			limits = append(limits, otp.Limit{N: max(l.N, c.Cost), Per: l.Per})
-		}
-		m, d := otp.Meter(nil).Take(c.Cost, limits, c.At)
-		return m, d.OK
-	})
-}
-
-// prepare asks otp.Meter what each charge does to an empty meter, so the rounding of
-// times, and what a charge is at all, is decided there. What does not fit even then never
-// does.
-func prepare(c []otp.Charge, first int, fresh func(*otp.Charge) (otp.Meter, bool)) (charging, error) {
 	size := 0
 	for i := range c {
 		size += chargeSize + limitSize*len(c[i].Limits)
 	}
 	g := charging{meters: make([]string, 0, len(c)), args: make([]byte, 0, size)}
 	for i := range c {
-		m, fits := fresh(&c[i])
-		fits = fits && checkTime("charge", c[i].At) == nil
+		m, d := otp.Meter(nil).Take(c[i].Cost, c[i].Limits, c[i].At)
+		fits := d.OK && checkTime("charge", c[i].At) == nil
 		if fits && len(m) == 0 {
 			continue // it costs nothing
 		}
@@ -84,6 +62,39 @@ func prepare(c []otp.Charge, first int, fresh func(*otp.Charge) (otp.Meter, bool
 		}
 	}
 	return g, nil
+}
+
+// gives prepares charges to be given back, for each meter one argument: see lua/give.lua.
+// What is given may be more than a limit admits, to clear it.
+func gives(c []otp.Charge) (meters []string, args [][]byte, err error) {
+	meters, args = make([]string, 0, len(c)), make([][]byte, 0, len(c)+1)
+	var buf [otp.MaxLimits]otp.Limit
+	for i := range c {
+		limits := buf[:0]
+		for _, l := range c[i].Limits {
+			limits = append(limits, otp.Limit{N: max(l.N, c[i].Cost), Per: l.Per})
+		}
+		m, d := otp.Meter(nil).Take(c[i].Cost, limits, c[i].At)
+		if !d.OK || len(m) == 0 || checkTime("charge", c[i].At) != nil {
+			continue // it was never taken, or cost nothing
+		}
+		e, err := readEntry(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		key := slices.Index(meters, c[i].Key)
+		if key < 0 {
+			key = len(meters)
+			meters, args = append(meters, c[i].Key), append(args, make([]byte, 8, 8+2*8))
+		}
+		arg := args[key]
+		total := int64(binary.BigEndian.Uint64(arg)) + e.total
+		binary.BigEndian.PutUint64(arg, uint64(min(total, maxExact)))
+		if e.windows {
+			args[key] = appendInt(appendInt(arg, e.at), c[i].Cost)
+		}
+	}
+	return meters, args, nil
 }
 
 func bit(b bool) byte {

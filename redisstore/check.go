@@ -15,14 +15,17 @@ import (
 const (
 	maxKey     = 128
 	maxSealed  = 4 << 10
-	maxDigests = 16
+	maxDigests = otp.MaxDigests
 	maxCount   = math.MaxInt32
 	maxCharges = 200 // their numbers have a byte
 )
 
-// maxTime is where microseconds since 1970 stop being exact in the numbers of Lua, which
-// are doubles: in the year 2255.
-const maxTime = 1 << 53
+// maxExact is where the numbers of Lua, which are doubles, stop being exact, and maxTime
+// where microseconds since 1970 do: in the year 2255.
+const (
+	maxExact = 1 << 53
+	maxTime  = maxExact
+)
 
 func done(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {

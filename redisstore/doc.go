@@ -39,17 +39,20 @@
 //
 //   - appendonly must be yes. With snapshots only, a crash brings back the last one: used
 //     codes, spent attempts and charged limits of minutes are as they were.
-//   - appendfsync must be always or everysec. A Redis process that is killed loses nothing
-//     with either, as the tests show. When the machine dies, everysec loses what was changed
-//     in the last second, in bad cases two: what was used in it can be used again. always
-//     loses nothing, and waits for the disk with each change.
+//   - appendfsync must be always or everysec. always loses nothing, and waits for the disk
+//     with each change. everysec loses what was changed in the last second, in bad cases
+//     two, when the machine dies, and when the process alone is killed while the disk is slow:
+//     what was used in that time can be used again. The tests show both.
+//   - no-appendfsync-on-rewrite must be no, as it is if nobody changed it. With yes nothing
+//     reaches the disk while the file is rewritten, which is what appendfsync no means: the
+//     machine takes half a minute with it.
 //   - maxmemory-policy must be noeviction. Any other forgets limits and used codes when
 //     memory runs out. With noeviction a full server refuses, and the service denies.
 //
 // [Options].InsecureAcceptLoss accepts all that. No option accepts a client whose
 // ContextTimeoutEnabled is false, since its calls outlast the deadlines of their contexts by
 // seconds; a replica; or a plain client of a cluster. Where a service forbids CONFIG, New
-// asks INFO, which does not tell appendfsync.
+// asks INFO, which tells neither appendfsync nor no-appendfsync-on-rewrite.
 //
 // The clocks of servers may be wrong by minutes: a key is kept for an hour longer than it
 // counts. They must not be set forward by more while the server runs.
@@ -76,9 +79,9 @@
 // anywhere and may move while it is used. What is one atomic step elsewhere and names
 // several keys is a series of steps here, each with a round trip: PutCharged and
 // ReissueCharged make the charges one by one, then change the record, and give back what
-// was refused; GiveAll gives back one by one. What happens in between, or is left by a process that dies in
-// between, is charged too much, never too little: a limit may refuse too early, and no
-// code is good twice. Every limit is exact on its own.
+// was refused; GiveAll gives back to one meter after the other. What happens in between, or
+// is left by a process that dies in between, is charged too much, never too little: a limit
+// may refuse too early, and no code is good twice. Every limit is exact on its own.
 //
 // A Ring is refused, since it moves keys, without what is in them, when a server is lost.
 //
@@ -90,7 +93,8 @@
 // in that time. Set maxmemory, and watch used_memory: a full server turns everybody away.
 //
 // One server is enough for some ten thousand verifications a second, since each is one
-// script on one key. [otp.Config] leases limits that are shared by all people, so there is no hot key.
+// script on one key. [otp.Config] leases limits that are shared by all people, so there is
+// no hot key.
 //
 // There is nothing to prune. Counters, and credentials that somebody has, are never
 // forgotten.
@@ -107,7 +111,7 @@
 // append-only file or a snapshot: see [otp.Record]. The scripts compare keyed digests, so
 // neither MONITOR nor the slow log show what helps to find a code. Whoever can write the
 // keys can delete a limit, or raise an attempt count, but not make a record that accepts:
-// the service checks what it reads. A client may be
-// restricted, by an ACL, to the prefix and to +@read +@write +@scripting +@connection +info
-// +config|get +wait.
+// the service checks what it reads. A client may be restricted, by an ACL, to the prefix
+// and to +@read +@write +@scripting +@connection +info +config|get +wait, and on a cluster
+// +cluster|slots.
 package redisstore

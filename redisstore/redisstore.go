@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -262,7 +264,7 @@ func (s *Store) Give(ctx context.Context, key string, cost int64, limits []otp.L
 	return s.GiveAll(ctx, []otp.Charge{{Key: key, Cost: cost, Limits: limits, At: at}})
 }
 
-// GiveAll is Give for each of c, in one atomic step; on a cluster, one for each of them.
+// GiveAll is Give for each of c, in one atomic step; on a cluster, one for each meter.
 func (s *Store) GiveAll(ctx context.Context, c []otp.Charge) error {
 	if err := done(ctx); err != nil {
 		return err
@@ -273,24 +275,30 @@ func (s *Store) GiveAll(ctx context.Context, c []otp.Charge) error {
 	if s.cluster == nil {
 		return s.give(ctx, c)
 	}
-	for i := range c {
-		if err := s.give(ctx, c[i:i+1]); err != nil {
+	c = slices.Clone(c)
+	slices.SortStableFunc(c, func(a, b otp.Charge) int { return strings.Compare(a.Key, b.Key) })
+	for len(c) > 0 {
+		n := slices.IndexFunc(c, func(other otp.Charge) bool { return other.Key != c[0].Key })
+		if n < 0 {
+			n = len(c)
+		}
+		if err := s.give(ctx, c[:n]); err != nil {
 			return err
 		}
+		c = c[n:]
 	}
 	return nil
 }
 
 func (s *Store) give(ctx context.Context, c []otp.Charge) error {
-	g, err := gives(c)
-	if err != nil || len(g.meters) == 0 {
+	keys, args, err := gives(c)
+	if err != nil || len(keys) == 0 {
 		return err
 	}
-	keys := g.meters
 	for i, m := range keys {
 		keys[i] = s.meterKey(m)
 	}
-	if _, err := s.run(ctx, &giveScript, keys, newOperation(), g.args); err != nil {
+	if _, err := s.run(ctx, &giveScript, keys, append(args, newOperation())...); err != nil {
 		return fault("give", err)
 	}
 	return nil

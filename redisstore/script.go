@@ -119,7 +119,7 @@ func command(ctx context.Context, name, script string, keys []string, args [][]b
 }
 
 // replicaTimeout is how long replicas may take to confirm a change. It must be below
-// the client's ReadTimeout, which is three seconds if nobody changed it.
+// the client's ReadTimeout, which is five seconds if nobody changed it.
 const replicaTimeout = time.Second
 
 // redirects is how often a command follows a key that moves.

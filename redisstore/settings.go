@@ -44,6 +44,7 @@ type setting struct {
 var settings = []setting{
 	{"appendonly", "aof_enabled", func(v string) bool { return v == "yes" || v == "1" }, "yes"},
 	{"appendfsync", "", func(v string) bool { return v != "no" }, "always or everysec"},
+	{"no-appendfsync-on-rewrite", "", func(v string) bool { return v != "yes" }, "no"},
 	{"maxmemory-policy", "maxmemory_policy", func(v string) bool { return v == "noeviction" }, "noeviction"},
 }
 

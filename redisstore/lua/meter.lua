@@ -14,11 +14,9 @@ local OPERATIONS = 128 -- that a meter remembers
 
 local function meter(v)
   if not v then return {keep = 0, total = 0, last = 0, ops = '', log = ''} end
-  local m, n = {}
-  m.keep, m.total, m.last, n = struct.unpack('>I8I8I8B', v)
-  m.ops = string.sub(v, 26, 25 + 8 * n)
-  m.log = string.sub(v, 26 + 8 * n)
-  return m
+  local keep, total, last, n = struct.unpack('>I8I8I8B', v)
+  local log = 26 + 8 * n
+  return {keep = keep, total = total, last = last, ops = string.sub(v, 26, log - 1), log = string.sub(v, log)}
 end
 
 local function encode(m)
@@ -30,9 +28,10 @@ local function remember(m, op)
   m.ops = string.sub(m.ops .. op, -8 * OPERATIONS)
 end
 
--- remembers reports whether that has been done.
-local function remembers(key, m, op)
-  if not string.find(m.ops, op, 1, true) then return false end
+-- remembers reports whether an operation has changed the meter that v is. Nothing else in
+-- it is like eight random bytes.
+local function remembers(key, v, op)
+  if not string.find(v, op, 26, true) then return false end
   redis.call('APPEND', key, '') -- so that WAIT has something to wait for
   return true
 end

@@ -26,8 +26,8 @@
 -- operation. An operation of zeros stands for a charge that was refused, any other for a
 -- record that was not live.
 
-local NONE = string.rep('\0', 9)    -- no charge was refused
-local NOBODY = string.rep('\0', 8)  -- the operation of nobody
+local NONE = '\0\0\0\0\0\0\0\0\0' -- no charge was refused
+local NOBODY = '\0\0\0\0\0\0\0\0' -- the operation of nobody
 local MOST = 16384                  -- bytes of changes, far more than a challenge of a service has
 
 local function change(digests, state, attempts, sends, sent, refused, op)
