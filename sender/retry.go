@@ -14,15 +14,16 @@ const retryPause = 500 * time.Millisecond // before the second try; doubled befo
 // as it answers [ErrTryLater]: any other refusal would be repeated, and after an unknown
 // outcome the message may be on its way. It waits half a second before the second try and
 // twice as long before each further one, and gives up at once if the next try would be
-// too late for ctx or for m.ExpiresAt. Its error is that of the last try.
+// too late for ctx or m.TTL. Its error is that of the last try.
 func Retry(s otp.Sender, tries int) otp.Sender {
 	return otp.SenderFunc(func(ctx context.Context, m otp.Message) (otp.Receipt, error) {
+		begin := time.Now()
 		for try, pause := 1, retryPause; ; try, pause = try+1, 2*pause {
 			receipt, err := s.Send(ctx, m)
 			if try >= tries || !errors.Is(err, ErrTryLater) || errors.Is(err, otp.ErrUndeliverable) {
 				return receipt, err
 			}
-			if !inTime(ctx, m, time.Now().Add(pause)) || !sleep(ctx, pause) {
+			if !inTime(ctx, m, begin, time.Now().Add(pause)) || !sleep(ctx, pause) {
 				return receipt, err
 			}
 		}

@@ -51,10 +51,10 @@ func Country(m otp.Message) []string {
 }
 
 // Locale routes by language tag, in lower case: "zh-hant-tw", else "zh-hant", else "zh"
-// (RFC 4647 section 3.4).
+// (RFC 4647 section 3.4). "pt_BR" is "pt-br".
 func Locale(m otp.Message) []string {
 	var keys []string
-	for tag := strings.ToLower(m.Locale); tag != ""; {
+	for tag := strings.ReplaceAll(strings.ToLower(m.Locale), "_", "-"); tag != ""; {
 		keys = append(keys, tag)
 		tag = tag[:max(0, strings.LastIndexByte(tag, '-'))]
 	}

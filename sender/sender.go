@@ -24,12 +24,13 @@ import (
 // that a failover goes on at once.
 var ErrTryLater = fmt.Errorf("%w: try later", otp.ErrNotAccepted)
 
-// inTime reports whether t is early enough for ctx and for m.
-func inTime(ctx context.Context, m otp.Message, t time.Time) bool {
+// inTime reports whether t is early enough for ctx, and for a message that was to be sent
+// at begin. Its ExpiresAt is of another clock, that of the service.
+func inTime(ctx context.Context, m otp.Message, begin, t time.Time) bool {
 	if end, ok := ctx.Deadline(); ok && !t.Before(end) {
 		return false
 	}
-	return m.ExpiresAt.IsZero() || t.Before(m.ExpiresAt)
+	return m.TTL <= 0 || t.Sub(begin) < m.TTL
 }
 
 // sleep returns false if ctx ended first.

@@ -46,8 +46,10 @@ func (p *provider) Send(_ context.Context, m otp.Message) (otp.Receipt, error) {
 	return otp.Receipt{Provider: p.name}, nil
 }
 
+// message returns one whose ExpiresAt is long past: it is by the service's clock, which need not be that of
+// the process.
 func message(to string) otp.Message {
-	return otp.Message{Key: "k", Channel: otp.SMS, To: to, Code: otp.NewSecret("493817")}
+	return otp.Message{Key: "k", Channel: otp.SMS, To: to, Code: otp.NewSecret("493817"), ExpiresAt: time.Unix(1, 0)}
 }
 
 // A message that was not taken gives its limits back, and a failover goes on.
@@ -79,6 +81,8 @@ func TestRouteBy(t *testing.T) {
 		{"plus alone is no country", sender.Country, []string{"+"}, message("+4412345678"), ""},
 		{"locale", sender.Locale, []string{"de", "zh-hant", "zh", ""}, otp.Message{Locale: "zh-Hant-TW"}, "zh-hant"},
 		{"language", sender.Locale, []string{"de", "zh-hant", "zh", ""}, otp.Message{Locale: "de-AT"}, "de"},
+		{"language with an underscore", sender.Locale, []string{"pt", ""}, otp.Message{Locale: "pt_BR"}, "pt"},
+		{"region with an underscore", sender.Locale, []string{"pt-br", "pt", ""}, otp.Message{Locale: "pt_BR"}, "pt-br"},
 		{"no part of a language", sender.Locale, []string{"de", ""}, otp.Message{Locale: "den"}, "other"},
 		{"no locale", sender.Locale, []string{"de", ""}, otp.Message{}, "other"},
 		{"empty", sender.Tenant, nil, otp.Message{}, ""},
@@ -123,7 +127,7 @@ func TestRetry(t *testing.T) {
 		name    string
 		errs    []error
 		tries   int
-		expires time.Duration // zero means never
+		ttl     time.Duration // zero means that the message does not say
 		timeout time.Duration // of the context
 		want    error
 		times   []time.Duration // of the tries
@@ -146,9 +150,7 @@ func TestRetry(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p, m, ctx := newProvider("p", tt.errs...), message("+4930123456"), t.Context()
-				if tt.expires > 0 {
-					m.ExpiresAt = time.Now().Add(tt.expires)
-				}
+				m.TTL = tt.ttl
 				if tt.timeout > 0 {
 					c, cancel := context.WithTimeout(ctx, tt.timeout)
 					defer cancel()
@@ -222,7 +224,7 @@ func TestSmoothRefusesWhatWouldBeLate(t *testing.T) {
 		p := newProvider("p")
 		s := sender.Smooth(p, time.Second)
 		m := message("+4930123456")
-		m.ExpiresAt = time.Now().Add(time.Second)
+		m.TTL = time.Second
 		_, err := s.Send(t.Context(), m)
 		require.NoError(t, err)
 

@@ -13,7 +13,7 @@ var errNoSlot = fmt.Errorf("%w: no free slot in time", ErrTryLater)
 
 // Smooth returns a Sender that calls s at most once in every interval: time.Second/30
 // for a provider that takes 30 messages a second. Others wait their turn, in the order in
-// which they came. Whose turn would be too late for its ctx or m.ExpiresAt is refused at
+// which they came. Whose turn would be too late for its ctx or m.TTL is refused at
 // once with [ErrTryLater], and takes no turn. An interval of zero is no wait.
 //
 // The pace is that of this process: of n processes each gets an nth of the provider's
@@ -30,7 +30,7 @@ func Smooth(s otp.Sender, interval time.Duration) otp.Sender {
 		if next.After(now) {
 			at = next
 		}
-		if !inTime(ctx, m, at) {
+		if !inTime(ctx, m, now, at) {
 			return 0, false
 		}
 		next = at.Add(interval)

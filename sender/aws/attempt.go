@@ -21,7 +21,8 @@ type attempt struct {
 const maxAnswer = 64 << 10 // bytes of a body, and of headers
 
 // newClient follows no redirects and takes no proxy from the environment: each would show
-// codes to somebody whom the configuration does not name.
+// codes to somebody whom the configuration does not name. It is as the client of
+// sender/internal/provider, which is of another module and may change with any version.
 func newClient() *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

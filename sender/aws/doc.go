@@ -28,8 +28,8 @@
 // # Repeats
 //
 // None of these calls has an idempotency key. So the SDK's own retries are off here: after
-// an answer that was lost it would send, and charge, twice. What may be tried again is
-// marked, and otp.Queue or sender.Retry do it.
+// an answer that was lost it would send, and charge, twice. What was certainly not taken
+// otp.Queue tries again, and sender.Retry what is marked for later.
 //
 // Errors mean:
 //

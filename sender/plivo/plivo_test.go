@@ -35,20 +35,19 @@ func TestRefusesBeforeSending(t *testing.T) {
 	require.NoError(t, err)
 	tests := []struct {
 		name string
-		want error
 		edit func(*otp.Message)
 	}{
-		{"no text", otp.ErrNotAccepted, func(m *otp.Message) { m.Content.Text = "" }},
-		{"an address", otp.ErrUndeliverable, func(m *otp.Message) { m.To = "ann@example.com" }},
-		{"two numbers", otp.ErrUndeliverable, func(m *otp.Message) { m.To += "," + m.To }},
-		{"long text", otp.ErrNotAccepted, func(m *otp.Message) { m.Content.Text = strings.Repeat("ä", 738) }},
+		{"no text", func(m *otp.Message) { m.Content.Text = "" }},
+		{"an address", func(m *otp.Message) { m.To = "ann@example.com" }},
+		{"two numbers", func(m *otp.Message) { m.To += "," + m.To }},
+		{"long text", func(m *otp.Message) { m.Content.Text = strings.Repeat("ä", 738) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := sendertest.Message(otp.SMS)
 			tt.edit(&m)
 			_, err := s.Send(t.Context(), m)
-			require.ErrorIs(t, err, tt.want)
+			require.ErrorIs(t, err, otp.ErrNotAccepted)
 			assert.NotContains(t, err.Error(), "connection")
 		})
 	}

@@ -119,7 +119,8 @@ func (v *Voice) Send(ctx context.Context, m otp.Message) (otp.Receipt, error) {
 	}
 	document := v.read(text)
 	if !v.cfg.InsecureNoKeyPress {
-		document = v.ask(v.keyURL(text, m.ExpiresAt))
+		// m.ExpiresAt is by the service's clock, and this one is read when a key was pressed.
+		document = v.ask(v.keyURL(text, v.now().Add(m.TTL)))
 	}
 	twiml, err := xml.Marshal(document)
 	if err != nil || len([]rune(string(twiml))) > maxTwiML {

@@ -31,7 +31,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	secret := make([]byte, 32) // in earnest: from your vault
+	secret := make([]byte, 32) // in production: from your vault
 	_, _ = rand.Read(secret)
 	keys, err := otp.NewKeyring(otp.Key{ID: "2026", Secret: secret})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // Check asks Twilio as a Verifier does.
 func Check(ctx context.Context, p *Provider, to string, a otp.Answer) (bool, error) {
-	return p.check(ctx, to, &a)
+	return p.check(ctx, to, a.Code, &a)
 }
 
 // Turns is how many turns are remembered.

@@ -49,9 +49,10 @@
 //     answers nothing, and the proof names the first channel, whichever the code came by.
 //
 // A right answer counts as two attempts, one before Twilio is asked and one that uses the
-// challenge up: MaxAttempts of 5 allows four answers, of which AttemptsLeft tells. In one
-// process the answers to a challenge are checked one after another. Several processes can
-// use the attempts up at the same moment, so that none of them succeeds; two never do.
+// challenge up: MaxAttempts of 5 allows four answers, and [AttemptsLeft] tells how many are
+// left, which a Challenge itself does not. In one process the answers to a challenge are
+// checked one after another. Several processes can use the attempts up at the same moment,
+// so that none of them succeeds; two never do.
 //
 // The Verifier asks Twilio for real challenges and not for decoys, which takes time that
 // can be measured. Do not use it with Request.Conceal where that must not tell. It does not
@@ -103,7 +104,7 @@ const (
 
 // core is what the root package does for providers that keep the code.
 var core = bridge.Root[interface {
-	VerifyExternal(ctx context.Context, s *otp.Service, a otp.Answer, check func(ctx context.Context, to string) (bool, error)) (otp.Proof, error)
+	VerifyExternal(ctx context.Context, s *otp.Service, a otp.Answer, check func(ctx context.Context, to, code string) (bool, error)) (otp.Proof, error)
 }]()
 
 // A Config is an account and its Verify services. It prints without the secret.

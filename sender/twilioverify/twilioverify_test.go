@@ -80,25 +80,24 @@ func TestSendRefuses(t *testing.T) {
 	require.NoError(t, err)
 	tests := []struct {
 		name string
-		want error
 		edit func(*otp.Message)
 	}{
-		{"another channel", otp.ErrNotAccepted, func(m *otp.Message) { m.Channel = otp.Telegram }},
-		{"another usage", otp.ErrNotAccepted, func(m *otp.Message) { m.Usage = "payment" }},
-		{"a binding", otp.ErrNotAccepted, func(m *otp.Message) { m.Binding = "100 EUR to Ann" }},
-		{"a longer format", otp.ErrNotAccepted, func(m *otp.Message) { m.Code = otp.NewSecret("12345678") }},
-		{"a shorter format", otp.ErrNotAccepted, func(m *otp.Message) { m.Code = otp.NewSecret("12345") }},
-		{"letters", otp.ErrNotAccepted, func(m *otp.Message) { m.Code = otp.NewSecret("12345A") }},
-		{"no code", otp.ErrNotAccepted, func(m *otp.Message) { m.Code = otp.Secret{} }},
-		{"no number", otp.ErrUndeliverable, func(m *otp.Message) { m.To = "ann@example.com" }},
-		{"two numbers", otp.ErrUndeliverable, func(m *otp.Message) { m.To += "," + m.To }},
+		{"another channel", func(m *otp.Message) { m.Channel = otp.Telegram }},
+		{"another usage", func(m *otp.Message) { m.Usage = "payment" }},
+		{"a binding", func(m *otp.Message) { m.Binding = "100 EUR to Ann" }},
+		{"a longer format", func(m *otp.Message) { m.Code = otp.NewSecret("12345678") }},
+		{"a shorter format", func(m *otp.Message) { m.Code = otp.NewSecret("12345") }},
+		{"letters", func(m *otp.Message) { m.Code = otp.NewSecret("12345A") }},
+		{"no code", func(m *otp.Message) { m.Code = otp.Secret{} }},
+		{"no number", func(m *otp.Message) { m.To = "ann@example.com" }},
+		{"two numbers", func(m *otp.Message) { m.To += "," + m.To }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := sendertest.Message(otp.SMS)
 			tt.edit(&m)
 			_, err := p.Send(t.Context(), m)
-			require.ErrorIs(t, err, tt.want)
+			require.ErrorIs(t, err, otp.ErrNotAccepted)
 			assert.NotContains(t, err.Error(), "connection")
 		})
 	}
@@ -219,7 +218,7 @@ func check(ctx context.Context, t *testing.T, base string) (bool, error) {
 	t.Helper()
 	p, err := twilioverify.New(config(base))
 	require.NoError(t, err)
-	return twilioverify.Check(ctx, p, sendertest.To, otp.Answer{Usage: "login", Code: "482 913"})
+	return twilioverify.Check(ctx, p, sendertest.To, otp.Answer{Usage: "login", Code: "482913"})
 }
 
 // isFault requires an error that says no more than that nobody could tell.

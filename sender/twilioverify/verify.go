@@ -17,25 +17,34 @@ import (
 // attempt is counted before Twilio is asked.
 func (p *Provider) Verifier(svc *otp.Service) otp.Verifier { return &verifier{p, svc} }
 
+// maxID is more than any handle has, in bytes.
+const maxID = 4096
+
 type verifier struct {
 	provider *Provider
 	svc      *otp.Service
 }
 
 func (v *verifier) Verify(ctx context.Context, a otp.Answer) (otp.Proof, error) {
-	// At the same time, right answers would use up the attempts that each needs to succeed.
-	leave := v.provider.turns.take(ctx, a.ID)
-	defer leave()
-	return core.VerifyExternal(ctx, v.svc, a, func(ctx context.Context, to string) (bool, error) {
-		return v.provider.check(ctx, to, &a)
+	if len(a.ID) <= maxID { // what is longer is refused, and not worth a hash
+		// At the same time, right answers would use up the attempts that each needs to succeed.
+		leave := v.provider.turns.take(ctx, a.ID)
+		defer leave()
+	}
+	return core.VerifyExternal(ctx, v.svc, a, func(ctx context.Context, to, code string) (bool, error) {
+		return v.provider.check(ctx, to, code, &a)
 	})
 }
 
-// check asks Twilio whether the code of a has come to a recipient. The service has found
-// usage and binding to be those of the challenge.
-func (p *Provider) check(ctx context.Context, to string, a *otp.Answer) (bool, error) {
+// AttemptsLeft is how many answers to a challenge are left. That is one fewer than ch has
+// attempts, since a right answer counts as two: MaxAttempts of 5 allows four answers. The
+// [otp.MismatchError] of a Verifier counts like this already.
+func AttemptsLeft(ch otp.Challenge) int { return max(0, ch.AttemptsLeft-1) }
+
+// check asks Twilio whether a code has come to a recipient. The service has found usage and
+// binding to be those of the challenge.
+func (p *Provider) check(ctx context.Context, to, code string, a *otp.Answer) (bool, error) {
 	service := p.cfg.ServiceSIDs[a.Usage]
-	code := strings.NewReplacer(" ", "", "-", "").Replace(a.Code)
 	if service == "" || a.Binding != "" || !p.isCode(code) {
 		return false, nil // Send refuses such a challenge, which a queue leaves live
 	}

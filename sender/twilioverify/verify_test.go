@@ -282,12 +282,17 @@ func TestWrong(t *testing.T) {
 	w := newWorld(t)
 	ch := w.request()
 	right := w.twilio.code(loginService)
+	assert.Equal(t, maxAttempts-1, twilioverify.AttemptsLeft(ch))
 	for left := maxAttempts - 2; left >= 0; left-- {
 		_, err := w.Verify(t.Context(), answer(ch, ownCode)) // which Twilio does not know
 		var wrong *otp.MismatchError
 		require.ErrorAs(t, err, &wrong)
 		assert.Equal(t, left, wrong.AttemptsLeft)
+		status, err := w.Status(t.Context(), ch.ID)
+		require.NoError(t, err)
+		assert.Equal(t, left, twilioverify.AttemptsLeft(status))
 	}
+	assert.Zero(t, twilioverify.AttemptsLeft(otp.Challenge{}))
 	asked := w.twilio.checks()
 	assert.Equal(t, maxAttempts-1, asked)
 	_, err := w.Verify(t.Context(), answer(ch, right))
@@ -306,7 +311,8 @@ func TestRightAtLast(t *testing.T) {
 		_, err := w.Verify(t.Context(), answer(ch, "000000"))
 		require.ErrorIs(t, err, otp.ErrMismatch)
 	}
-	_, err := w.Verify(t.Context(), answer(ch, w.twilio.code(loginService)))
+	code := w.twilio.code(loginService)
+	_, err := w.Verify(t.Context(), answer(ch, code[:3]+" "+code[3:])) // as people type it, and Twilio does not
 	require.NoError(t, err)
 }
 
@@ -572,6 +578,19 @@ func TestOverAtTwilio(t *testing.T) {
 	_, err := w.Verify(t.Context(), answer(ch, code))
 	require.ErrorIs(t, err, otp.ErrMismatch)
 	assert.Equal(t, 1, w.twilio.checks())
+}
+
+// What is too long for a handle is refused at once: it is not hashed, and waits for nobody.
+func TestLongHandle(t *testing.T) {
+	w := newWorld(t)
+	long := strings.Repeat("x", 4097)
+	leave := twilioverify.Take(t.Context(), w.provider, long)
+	defer leave()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := w.Verify(ctx, otp.Answer{ID: long, Code: "000000", Usage: "login"})
+	require.ErrorIs(t, err, otp.ErrNotFound)
+	require.NoError(t, ctx.Err(), "it has waited for its turn")
 }
 
 // Who waits for a turn waits no longer than his context lasts, and then fails.

@@ -29,8 +29,8 @@
 // sender.ErrTryLater. 5xx, also 131000 (something went wrong) and 131016 (unavailable), are
 // unknown. There is no idempotency key.
 //
-// A message ID of WhatsApp's ("wamid.…") has the recipient's number in it, in base64.
-// Treat receipts accordingly.
+// A message ID of WhatsApp's ("wamid.…") has the recipient's number in it, in base64, and
+// receipts get into logs. So they have a hash of it; see [MessageID].
 //
 // # Not confirmed
 //
@@ -43,6 +43,8 @@ package whatsapp
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/url"
 	"slices"
 
@@ -108,12 +110,22 @@ func (a *answer) Outcome() provider.Outcome {
 		o.Verdict = provider.TryLater
 	}
 	if len(a.Messages) == 1 {
-		o.ID = a.Messages[0].ID
+		o.ID = MessageID(a.Messages[0].ID)
 	}
 	return o
 }
 
-// Send sends m.Code to the E.164 number m.To. The receipt has the message's ID.
+// MessageID returns what a receipt has in the place of WhatsApp's own ID of the message, to
+// find it by the ID that a webhook tells. It is a hash, and empty for an empty ID.
+func MessageID(wamid string) string {
+	if wamid == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(wamid))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Send sends m.Code to the E.164 number m.To. The receipt has the [MessageID].
 func (s *Sender) Send(ctx context.Context, m otp.Message) (otp.Receipt, error) {
 	number, err := s.client.Number(m.To)
 	if err != nil {

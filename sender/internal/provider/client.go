@@ -241,7 +241,7 @@ func (c *Client) judge(m otp.Message, status int, readable, needsID bool, o Outc
 	case Refused:
 		return otp.Receipt{}, c.Refused(said)
 	case Undeliverable:
-		return otp.Receipt{}, c.Undeliverable(said)
+		return otp.Receipt{}, fmt.Errorf("otp/%s: %s: %w", c.name, said, otp.ErrUndeliverable)
 	default:
 		return otp.Receipt{}, fmt.Errorf("otp/%s: %s", c.name, said)
 	}
@@ -250,9 +250,4 @@ func (c *Client) judge(m otp.Message, status int, readable, needsID bool, o Outc
 // Refused returns an error that says that the message was certainly not sent.
 func (c *Client) Refused(why string) error {
 	return fmt.Errorf("otp/%s: %s: %w", c.name, why, otp.ErrNotAccepted)
-}
-
-// Undeliverable returns an error that says that no provider can reach the recipient.
-func (c *Client) Undeliverable(why string) error {
-	return fmt.Errorf("otp/%s: %s: %w", c.name, why, otp.ErrUndeliverable)
 }

@@ -19,11 +19,12 @@ func Require(name string, fields ...string) error {
 	return nil
 }
 
-// Number returns an E.164 number without its plus sign.
+// Number returns an E.164 number without its plus sign. What is none is refused: this
+// provider takes numbers, and the next one may take what an application calls its people.
 func (c *Client) Number(to string) (digits string, err error) {
 	digits, found := strings.CutPrefix(to, "+")
 	if !found || len(digits) < 7 || len(digits) > 15 || digits[0] == '0' || !isDigits(digits) {
-		return "", c.Undeliverable("the recipient is no E.164 number")
+		return "", c.Refused("the recipient is no E.164 number")
 	}
 	return digits, nil
 }

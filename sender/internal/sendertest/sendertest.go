@@ -7,6 +7,7 @@
 package sendertest
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -164,6 +165,7 @@ func (s Suite) request(t *testing.T) {
 	case receipt.Provider == "" || receipt.MessageID != yes.ID:
 		t.Errorf("receipt is %+v, want ID %q", receipt, yes.ID)
 	}
+	s.cleanID(t, receipt.MessageID)
 	if calls != 1 {
 		t.Errorf("%d requests, want one", calls)
 	}
@@ -183,6 +185,7 @@ func (s Suite) answers(t *testing.T) {
 			if receipt.MessageID != a.ID {
 				t.Errorf("ID is %q, want %q", receipt.MessageID, a.ID)
 			}
+			s.cleanID(t, receipt.MessageID)
 			if err != nil && !strings.Contains(err.Error(), a.Says) {
 				t.Errorf("%q does not show %q", err, a.Says)
 			}
@@ -216,13 +219,26 @@ func (s Suite) check(t *testing.T, want string, err error) {
 func (s Suite) clean(t *testing.T, text string) {
 	t.Helper()
 	if len(text) > 400 {
-		t.Errorf("the error has %d bytes", len(text))
+		t.Errorf("the text has %d bytes", len(text))
 	}
 	for _, secret := range append([]string{Code, s.Message.To, s.Message.Content.Text}, s.Secrets...) {
 		for i := 0; i+min(len(secret), 8) <= len(secret); i++ {
 			if part := secret[i : i+min(len(secret), 8)]; strings.Contains(text, part) {
 				t.Errorf("%q shows a secret", text)
 			}
+		}
+	}
+}
+
+// cleanID checks the same of a message's ID, which gets into logs, and of what its parts are
+// the base64 of.
+func (s Suite) cleanID(t *testing.T, id string) {
+	t.Helper()
+	s.clean(t, id)
+	for _, part := range strings.FieldsFunc(id, func(r rune) bool { return strings.ContainsRune(".,:;=<>@", r) }) {
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			decoded, _ := encoding.DecodeString(part) // as far as it is base64
+			s.clean(t, string(decoded))
 		}
 	}
 }
