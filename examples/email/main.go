@@ -107,7 +107,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer, getenv func(string) s
 }
 
 func newService(mail otp.Sender) (*otp.Service, error) {
-	secret := make([]byte, 32) // in earnest: otp.KeyringFromEnv
+	secret := make([]byte, 32) // in production: otp.KeyringFromEnv
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,7 +119,7 @@ type app struct {
 }
 
 type account struct {
-	address    string
+	address    string // as Service.Canonical returned it when it was confirmed
 	salt, hash []byte
 }
 
@@ -127,11 +128,17 @@ type answer struct{ page, handle string }
 
 // forgot takes the first form.
 func (a *app) forgot(ctx context.Context, address string) (answer, error) {
-	user, found := a.byAddress(address)
+	// Accounts are looked up by what the service would send to. By what was typed, a
+	// capital letter would make Ann a stranger, who gets no mail and is not told.
+	to, err := a.otp.Canonical(ctx, otp.Email, address)
+	if err != nil {
+		return answer{}, err // it is no address, whoever asks
+	}
+	user, found := a.byAddress(to)
 	ch, err := a.otp.Request(ctx, otp.Request{
 		Channel: otp.Email,
 		Usage:   otp.Recovery,
-		To:      address,
+		To:      to,
 		Subject: user,
 		Conceal: true,
 		Decoy:   !found,
@@ -220,7 +227,7 @@ func (a *app) login(user, password string) (bool, error) {
 }
 
 func newApp(mail otp.Sender) (*app, error) {
-	secret := make([]byte, 32) // in earnest: otp.KeyringFromEnv
+	secret := make([]byte, 32) // in production: otp.KeyringFromEnv
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
@@ -232,6 +239,11 @@ func newApp(mail otp.Sender) (*app, error) {
 		Store:   memstore.New(),
 		Keyring: keys,
 		Senders: map[otp.Channel]otp.Sender{otp.Email: mail},
+		// People type " Ann@Example.com". RFC 5321 lets a host tell Ann from ann; no two
+		// accounts of this site differ by that alone.
+		Normalize: func(_ context.Context, _ otp.Channel, to string) (string, error) {
+			return strings.ToLower(strings.TrimSpace(to)), nil
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,6 +33,11 @@ Login with "battery staple": true.
 // start runs the first two requests of a reset and returns the app and the token.
 func start(t *testing.T) (*app, string) {
 	t.Helper()
+	return startFor(t, "ann@example.com")
+}
+
+func startFor(t *testing.T, typed string) (*app, string) {
+	t.Helper()
 	mail := mailbox(make(chan otp.Message, 1))
 	queue := otp.NewQueue(mail, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -46,13 +52,25 @@ func start(t *testing.T) (*app, string) {
 	})
 	a, err := newApp(queue)
 	require.NoError(t, err)
-	sent, err := a.forgot(t.Context(), "ann@example.com")
+	sent, err := a.forgot(t.Context(), typed)
 	require.NoError(t, err)
-	m, err := mail.next(t.Context())
-	require.NoError(t, err)
+	waiting, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	m, err := mail.next(waiting)
+	require.NoError(t, err, "no mail was sent")
+	require.Equal(t, "ann@example.com", m.To)
 	token, err := a.code(t.Context(), sent.handle, m.Code.Reveal())
 	require.NoError(t, err)
 	return a, token
+}
+
+// S-86: an address is found as people type it.
+func TestTypedAddress(t *testing.T) {
+	a, token := startFor(t, " Ann@Example.COM")
+	require.NoError(t, a.reset(t.Context(), token, "long enough"))
+
+	_, err := a.forgot(t.Context(), "ann@example.com,eve@example.com")
+	require.ErrorIs(t, err, otp.ErrInvalidRequest)
 }
 
 // A password that will not do costs no token.

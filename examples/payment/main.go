@@ -113,7 +113,7 @@ func confirm(ctx context.Context, svc *otp.Service, handle, code string, t trans
 }
 
 func newService(sms otp.Sender) (*otp.Service, error) {
-	secret := make([]byte, 32) // in earnest: otp.KeyringFromEnv
+	secret := make([]byte, 32) // in production: otp.KeyringFromEnv
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func (a *app) finish(ctx context.Context, handle string, f form) (welcome string
 }
 
 func newApp(mail otp.Sender) (*app, error) {
-	secret := make([]byte, 32) // in earnest: otp.KeyringFromEnv
+	secret := make([]byte, 32) // in production: otp.KeyringFromEnv
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"otp.example/otp"
 	"otp.example/otp/otphttp"
@@ -32,6 +33,10 @@ type app struct {
 	totp     *totp.Verifier
 	recovery *recovery.Verifier
 	sessions sessions
+
+	// secondFactor is a column of the account, in the database that has the password. It is
+	// set with the first app, and unset by whoever takes the last one away. See enrolled.
+	secondFactor atomic.Bool
 }
 
 func (a *app) routes() http.Handler {
@@ -89,10 +94,22 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// enrolled reports whether an app has been confirmed.
+// errLost is a matter for the operator: restore the store, or the index key.
+var errLost = errors.New("the account has a second factor, and the store knows of none")
+
+// enrolled reports whether an app has been confirmed. It does not believe an empty list: a
+// store that lost its credentials has one, and so has a keyring whose index key was
+// changed, for every account and without an error. Then the password alone would do.
 func (a *app) enrolled(ctx context.Context) (bool, error) {
 	list, err := a.totp.List(ctx, subject)
-	return slices.ContainsFunc(list, func(c otp.Credential) bool { return !c.Pending }), err
+	if err != nil {
+		return false, err
+	}
+	found := slices.ContainsFunc(list, func(c otp.Credential) bool { return !c.Pending })
+	if !found && a.secondFactor.Load() {
+		return false, errLost
+	}
+	return found, nil
 }
 
 // code is the second factor: a code of the app, or one from paper.
@@ -157,6 +174,7 @@ func (a *app) confirm(w http.ResponseWriter, r *http.Request) {
 	err := a.totp.Confirm(r.Context(), subject, s.pending, r.FormValue("code"))
 	switch {
 	case err == nil:
+		a.secondFactor.Store(true)
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	case errors.Is(err, otp.ErrMismatch): // the secret is not shown again, but the app has it
 		render(w, http.StatusUnprocessableEntity, setupPage, page{Title: "Your app", Problem: "That code is not valid. Is the time of your phone right?"})

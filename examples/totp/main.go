@@ -82,7 +82,7 @@ func run(ctx context.Context, out io.Writer, addr string, demo bool) error {
 }
 
 func newApp(now func() time.Time) (*app, error) {
-	secret := make([]byte, 32) // in earnest: otp.KeyringFromEnv
+	secret := make([]byte, 32) // in production: otp.KeyringFromEnv
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func newApp(now func() time.Time) (*app, error) {
 		return nil, err
 	}
 	svc, err := otp.New(otp.Config{
-		Store:   memstore.New(), // in earnest a store that outlives the process: with this one used codes would come back
+		Store:   memstore.New(), // in production a store that outlives the process: with this one used codes would come back
 		Keyring: keys,
 		// A service sends codes, too. This site sends none.
 		Senders: map[otp.Channel]otp.Sender{otp.Email: otp.Console(os.Stderr)},

@@ -3,6 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +31,43 @@ He guesses.                                  /code     422
 Ann has lost her phone, but not her paper.   /code     200
 It lets her make a new set.                  /recovery 200
 `, out.String())
+}
+
+// A store that has forgotten the app does not let the password in alone.
+func TestLostCredentials(t *testing.T) {
+	clock := &clock{}
+	a, err := newApp(clock.now)
+	require.NoError(t, err)
+	login := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(url.Values{"password": {password}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		a.routes().ServeHTTP(w, r)
+		return w
+	}
+	inside := func() (in []bool) {
+		for _, s := range a.sessions.m {
+			in = append(in, s.in)
+		}
+		return in
+	}
+	require.Equal(t, http.StatusSeeOther, login().Code)
+	require.Equal(t, []bool{true}, inside(), "without an app the password is enough")
+	clear(a.sessions.m)
+
+	site := httptest.NewServer(a.routes())
+	defer site.Close()
+	require.NoError(t, visit(t.Context(), io.Discard, site.URL, clock))
+	clear(a.sessions.m)
+	require.Equal(t, http.StatusSeeOther, login().Code)
+	require.Equal(t, []bool{false}, inside())
+	clear(a.sessions.m)
+
+	empty, err := newApp(clock.now) // another store, and another index key
+	require.NoError(t, err)
+	a.totp, a.recovery = empty.totp, empty.recovery
+	require.Equal(t, http.StatusInternalServerError, login().Code)
+	require.Empty(t, inside())
 }
 
 func TestRunServesUntilItIsStopped(t *testing.T) {

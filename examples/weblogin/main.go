@@ -82,7 +82,7 @@ func run(ctx context.Context, out io.Writer, addr string, demo bool) error {
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
-		ErrorLog:          log.New(io.Discard, "", 0), // browsers complain about the certificate, in earnest keep it
+		ErrorLog:          log.New(io.Discard, "", 0), // browsers complain about the certificate, in production keep it
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.ServeTLS(ln, "", "") }()
@@ -104,7 +104,7 @@ func run(ctx context.Context, out io.Writer, addr string, demo bool) error {
 }
 
 func newService(queues map[otp.Channel]*otp.Queue) (*otp.Service, error) {
-	secret := make([]byte, 32) // in earnest: otp.KeyringFromEnv
+	secret := make([]byte, 32) // in production: otp.KeyringFromEnv
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
