@@ -52,6 +52,9 @@ func (k Key) URI() (string, error) {
 	if err := k.Check(); err != nil {
 		return "", err
 	}
+	if IsSteam(k.Issuer) {
+		return "", ErrSteam
+	}
 	var b strings.Builder
 	b.WriteString("otpauth://" + k.Type + "/")
 	if k.Issuer != "" {
@@ -76,7 +79,8 @@ func (k Key) URI() (string, error) {
 	return b.String(), nil
 }
 
-// Check returns an error that names the field which is out of bounds.
+// Check returns an error that names the field which is out of bounds, of those that keys of
+// all dialects have.
 func (k Key) Check() error {
 	if err := CheckName("Issuer", k.Issuer, MaxIssuer); err != nil {
 		return err
@@ -86,9 +90,6 @@ func (k Key) Check() error {
 	}
 	if err := CheckName("Account", k.Account, MaxAccount); err != nil {
 		return err
-	}
-	if IsSteam(k.Issuer) {
-		return errors.New("otp: Issuer is Steam, for which apps show other codes")
 	}
 	return CheckSecret(k.Secret)
 }
@@ -121,6 +122,9 @@ func CheckName(field, s string, most int) error {
 	}
 	return nil
 }
+
+// ErrSteam is for keys of the standard dialect.
+var ErrSteam = errors.New("otp: Issuer is Steam, for which apps show other codes")
 
 // IsSteam reports whether apps take an issuer's codes for Steam's. FreeOTP and Yubico's
 // do, whatever else the URI says.

@@ -44,11 +44,13 @@ var rules = []rule{
 			{"otp.go", `package otp; import _ "github.com/stretchr/testify/assert"`},
 			{"storetest/case.go", `package storetest; import _ "github.com/stretchr/testify/require"`},
 			{"hotp/hotp.go", `package hotp; import _ "golang.org/x/text/unicode/norm"`},
+			{"sender/twilio/x.go", `package twilio; import _ "github.com/aws/aws-sdk-go-v2/aws"`},
 		},
 		good: []example{
 			{"otp.go", `package otp; import (_ "crypto/hkdf"; _ "golang.org/x/crypto/argon2"; _ "otp.example/otp/hotp")`},
 			{"otp_test.go", `package otp; import _ "github.com/stretchr/testify/assert"`},
 			{"internal/proof/x/x.go", `package x; import _ "golang.org/x/mod/zip"`},
+			{"sender/aws/x.go", `package aws; import _ "github.com/aws/aws-sdk-go-v2/aws"`}, // another module
 		},
 	},
 	{
@@ -156,8 +158,8 @@ var rules = []rule{
 		check: func(s source) []string {
 			var findings []string
 			ast.Inspect(s.file, func(n ast.Node) bool {
-				if g, ok := n.(*ast.GoStmt); ok && strings.HasPrefix(s.function(g), "New") {
-					findings = append(findings, s.at(g, "starts a goroutine"))
+				if n != nil && startsGoroutine(n) && strings.HasPrefix(s.function(n), "New") {
+					findings = append(findings, s.at(n, "starts a goroutine"))
 				}
 				return true
 			})
@@ -165,9 +167,15 @@ var rules = []rule{
 		},
 		bad: []example{
 			{"queue.go", `package otp; func NewQueue() { go func() {}() }`},
+			{"queue.go", `package otp; func NewQueue() { var w sync.WaitGroup; w.Go(func() {}) }`},
+			{"queue.go", `package otp; func NewQueue() *Queue { q := &Queue{}; q.workers.Go(q.run); return q }`},
+			{"queue.go", `package otp; func New() { time.AfterFunc(time.Minute, prune) }`},
+			{"queue.go", `package otp; func New(ctx context.Context) { context.AfterFunc(ctx, prune) }`},
 		},
 		good: []example{
 			{"queue.go", `package otp; func (q *Queue) Run() { go func() {}() }`},
+			{"queue.go", `package otp; func (q *Queue) Run() { q.workers.Go(q.run); time.AfterFunc(time.Minute, prune) }`},
+			{"queue.go", `package otp; func NewQueue() { q.Gone() }`},
 		},
 	},
 	{
@@ -330,6 +338,18 @@ func TestExceptionsExist(t *testing.T) {
 	for dir := range networked {
 		assert.True(t, dirs[dir], "no package %s", dir)
 	}
+}
+
+// startsGoroutine reports whether n is what starts one: by the word, by the method of a wait
+// group or what is like it, or later by a timer or a context.
+func startsGoroutine(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.GoStmt:
+		return true
+	case *ast.SelectorExpr:
+		return n.Sel.Name == "Go" || len(selected(n, []string{"time", "context"}, []string{"AfterFunc"})) > 0
+	}
+	return false
 }
 
 // within reports whether a package path is parent or below it.

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/modfile"
 )
 
 const root = "../../.."
@@ -74,7 +75,23 @@ func repository(t *testing.T) []source {
 func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
 
 // notCore are the directories that the core module does not contain: modules of their own.
-var notCore = []string{"examples", "internal/proof", "phone", "qr", "redisstore", "sender/aws", "sender/smtp", "tools"}
+var notCore = func() (dirs []string) {
+	name := filepath.Join(root, "go.work")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	work, err := modfile.ParseWork(name, text, nil)
+	if err != nil {
+		panic(err)
+	}
+	for _, use := range work.Use {
+		if dir := path.Clean(use.Path); dir != "." {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}()
 
 // isLibrary reports whether s belongs to the core module, which a program can contain
 // without asking for more.

@@ -1,6 +1,7 @@
 package authenticator_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -71,6 +72,9 @@ func (c *credential) code(counter uint64) string {
 }
 
 func (c *credential) step(now time.Time) uint64 { return uint64(now.Unix() / c.period) }
+
+// counts names what the codes of a secret are counted by: the same period, or a button.
+func (c *credential) counts() string { return fmt.Sprintf("%x %d", c.secret, c.period) }
 
 // match returns the last counter that is looked at and has the code.
 func (c *credential) match(code string, now time.Time) (counter uint64, ok bool) {
@@ -165,6 +169,17 @@ func (b *book) copy() *book {
 func (b *book) purge(now time.Time, all bool) {
 	b.credentials = slices.DeleteFunc(b.credentials, func(c *credential) bool {
 		return !c.pending.IsZero() && (all || !now.Before(c.pending))
+	})
+}
+
+// supersede lets one be the only one that has its secret, with all used that was used of the others.
+func (b *book) supersede(c *credential) {
+	b.credentials = slices.DeleteFunc(b.credentials, func(o *credential) bool {
+		same := o != c && string(o.secret) == string(c.secret)
+		if same && o.counts() == c.counts() {
+			c.next = max(c.next, o.next)
+		}
+		return same
 	})
 }
 
@@ -279,6 +294,31 @@ func (b *book) right() {
 	b.streak = 0
 }
 
+// again gives back what the last guess cost at those whose code was used before.
+func (b *book) again(replayed []*credential) {
+	last := &b.charges[len(b.charges)-1]
+	for _, c := range replayed {
+		last.cost -= c.mass()
+		b.streak -= c.mass()
+	}
+	if last.cost == 0 {
+		b.charges = b.charges[:len(b.charges)-1]
+	}
+}
+
+// alone reports whether no other credential is active.
+func (b *book) alone(c *credential) bool {
+	for _, o := range b.active() {
+		if o != c {
+			return false
+		}
+	}
+	return true
+}
+
+// beginAnew forgets the guesses, all of which were at credentials that are gone.
+func (b *book) beginAnew() { b.charges, b.streak = nil, 0 }
+
 // verify is what Verify should answer.
 func (b *book) verify(id, typed string, limits []otp.Limit, now time.Time) outcome {
 	code, ok := canonical(b.factor, typed)
@@ -292,6 +332,7 @@ func (b *book) verify(id, typed string, limits []otp.Limit, now time.Time) outco
 		return no
 	}
 	answer := mismatch
+	var replayed []*credential
 	for _, c := range tried {
 		if b.factor == otp.FactorRecovery {
 			if i := slices.Index(c.left, code); i >= 0 {
@@ -305,12 +346,16 @@ func (b *book) verify(id, typed string, limits []otp.Limit, now time.Time) outco
 		case hit && counter >= c.next:
 			c.learn(counter, now)
 			c.next, answer = counter+1, yes
-		case hit && answer != yes:
-			answer = used
+		case hit:
+			replayed = append(replayed, c)
 		}
 	}
-	if answer == yes {
+	switch {
+	case answer == yes:
 		b.right()
+	case len(replayed) > 0:
+		b.again(replayed)
+		answer = used
 	}
 	return answer
 }
@@ -327,6 +372,7 @@ func (b *book) resync(id, first, second string, limits []otp.Limit, now time.Tim
 	case !hit:
 		return mismatch
 	case counter < c.next:
+		b.again(tried)
 		return used
 	}
 	c.next = counter + 1
@@ -351,14 +397,25 @@ func (b *book) confirm(id, code string, now time.Time) outcome {
 	case len(code) != c.o.Digits:
 		return mismatch
 	}
+	was := c.next
+	for _, o := range b.credentials {
+		if o.counts() == c.counts() {
+			c.next = max(c.next, o.next)
+		}
+	}
 	counter, hit := c.match(code, now)
 	if !hit || counter < c.next {
+		c.next = was
 		return mismatch
 	}
 	b.purge(now, false)
+	b.supersede(c)
 	c.learn(counter, now)
 	c.next, c.pending = counter+1, time.Time{}
 	b.credentials = slices.DeleteFunc(b.credentials, func(o *credential) bool { return o != c && o.pending.IsZero() && b.disabled(o) })
 	b.streak = 0
+	if b.alone(c) {
+		b.beginAnew()
+	}
 	return yes
 }

@@ -102,19 +102,25 @@ type world struct {
 	svc     *otp.Service
 	events  []otp.EventType
 	books   []*book
+	picked  *book
 	typed   []string        // codes that were tried, right or wrong
 	burnt   map[string]bool // secret and counter, or a code on paper, that was accepted
 	highest map[string]uint64
 	guesses map[*book][]charge // that were compared and not given back, from the answers alone
 	since   map[*book]int      // the first guess of the streak
+	judged  map[*book]int      // how many guesses are known to be within the limits
 	seen    map[string]int
+
+	// suffered has the guesses since a credential has been active, whatever came and went beside it.
+	suffered map[*credential][]charge
 }
 
 func newWorld(t *rapid.T, bug string, seen map[string]int) *world {
 	w := &world{
 		store: &store{Store: memstore.New(), bug: bug, held: map[string][]byte{}, older: map[string][]byte{}},
-		now:   begin, latest: begin, burnt: map[string]bool{}, highest: map[string]uint64{}, guesses: map[*book][]charge{}, since: map[*book]int{},
-		seen: seen,
+		now:   begin, latest: begin, burnt: map[string]bool{}, highest: map[string]uint64{}, guesses: map[*book][]charge{}, since: map[*book]int{}, judged: map[*book]int{},
+		suffered: map[*credential][]charge{},
+		seen:     seen,
 		limits: rapid.SampledFrom([][]otp.Limit{
 			{{N: 20_000, Per: 24 * time.Hour}, {N: 60_000, Per: 30 * 24 * time.Hour}},
 			{{N: 60_000, Per: time.Hour}},
@@ -122,7 +128,8 @@ func newWorld(t *rapid.T, bug string, seen map[string]int) *world {
 		}).Draw(t, "limits"),
 	}
 	var err error
-	w.keys, err = otp.NewKeyring(w.newKey())
+	first := w.newKey()
+	w.keys, err = otp.NewKeyring(first, otp.Key{ID: otp.IndexKeyID, Secret: first.Secret})
 	must(t, err)
 	for _, tenant := range []string{"", "other"} {
 		for _, subject := range []string{"ada", "bob"} {
@@ -253,8 +260,15 @@ func (w *world) check(t *rapid.T, what string, b *book, want outcome, act func()
 	return got
 }
 
-// pick draws a book, and prefers those with credentials.
+// pick draws a book, and prefers the one before and those with credentials.
 func (w *world) pick(t *rapid.T, f ...otp.Factor) *book {
+	if b := w.picked; b == nil || len(f) > 0 && !slices.Contains(f, b.factor) || rapid.Bool().Draw(t, "another") {
+		w.picked = w.pickAny(t, f)
+	}
+	return w.picked
+}
+
+func (w *world) pickAny(t *rapid.T, f []otp.Factor) *book {
 	var all, full []*book
 	for _, b := range w.books {
 		if len(f) > 0 && !slices.Contains(f, b.factor) {
@@ -332,10 +346,10 @@ func (w *world) verify(t *rapid.T, what string, b *book, id, typed string) {
 				t.Fatalf("a code was accepted that is not the one of counter %d", c.next-1)
 			}
 			w.accept(t, fmt.Sprintf("%x %d", c.secret, c.next-1))
-			if high, ok := w.highest[string(c.secret)]; ok && c.next-1 <= high {
+			if high, ok := w.highest[c.counts()]; ok && c.next-1 <= high {
 				t.Fatalf("counter %d was accepted after %d", c.next-1, high)
 			}
-			w.highest[string(c.secret)] = c.next - 1
+			w.highest[c.counts()] = c.next - 1
 		}
 	}
 }
@@ -355,11 +369,33 @@ func (w *world) answered(t *rapid.T, b *book, got outcome, charged bool) {
 	case got == yes:
 		w.since[b] = len(w.guesses[b])
 	case charged:
-		w.guesses[b] = append(w.guesses[b], b.charges[len(b.charges)-1])
+		g := b.charges[len(b.charges)-1]
+		w.guesses[b] = append(w.guesses[b], g)
+		for _, c := range b.active() {
+			w.suffered[c] = append(w.suffered[c], g)
+		}
+	}
+	if got == used && charged && w.seen != nil {
+		w.seen["used at one of several"]++
 	}
 	if got == used && !slices.Contains(w.events, otp.EventReplayed) {
 		t.Fatalf("a used code was told as %v", w.events)
 	}
+}
+
+// note counts what becomes of the guesses at a book, if there are any.
+func (w *world) note(b *book, what string, forgotten bool) {
+	if len(w.guesses[b]) > 0 && w.seen != nil {
+		w.seen[what+": guesses "+map[bool]string{true: "forgotten", false: "stay"}[forgotten]]++
+	}
+}
+
+// beginAnew forgets the guesses at a book whose credentials are new.
+func (w *world) beginAnew(b *book) {
+	b.beginAnew()
+	delete(w.guesses, b)
+	delete(w.since, b)
+	delete(w.judged, b)
 }
 
 // invariants are recomputed from the answers. (S-06, S-66)
@@ -372,17 +408,30 @@ func (w *world) invariants(t *rapid.T) {
 		if streak > streakLimit {
 			t.Fatalf("%s %s: guesses of %d in a row", b.subject, b.factor, streak)
 		}
-		for _, l := range w.limits {
-			for i := range guesses {
-				sum := int64(0)
-				for _, g := range guesses {
-					if !g.at.Before(guesses[i].at) && g.at.Before(guesses[i].at.Add(l.Per)) {
-						sum += g.cost
-					}
+		if w.judged[b] == len(guesses) {
+			continue // nothing was added
+		}
+		w.judged[b] = len(guesses)
+		w.within(t, b, guesses)
+		for _, c := range b.active() {
+			w.within(t, b, w.suffered[c])
+		}
+	}
+}
+
+// within fails if there are more guesses in any window than its limit admits.
+func (w *world) within(t *rapid.T, b *book, guesses []charge) {
+	t.Helper()
+	for _, l := range w.limits {
+		for i := range guesses {
+			sum := int64(0)
+			for _, g := range guesses {
+				if !g.at.Before(guesses[i].at) && g.at.Before(guesses[i].at.Add(l.Per)) {
+					sum += g.cost
 				}
-				if sum > l.N {
-					t.Fatalf("%s %s: guesses of %d within %v", b.subject, b.factor, sum, l.Per)
-				}
+			}
+			if sum > l.N {
+				t.Fatalf("%s %s: guesses of %d within %v", b.subject, b.factor, sum, l.Per)
 			}
 		}
 	}

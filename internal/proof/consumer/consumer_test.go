@@ -64,13 +64,12 @@ func TestConsumer(t *testing.T) {
 	proxy := t.TempDir()
 	released := pack(t, proxy)
 
-	// The modules that the library needs come from where this repository's own
-	// build has them, without a network.
-	command(t, root, os.Environ(), "go", "mod", "download")
-	local := command(t, root, os.Environ(), "go", "env", "GOMODCACHE")
+	// The modules that the library needs come from where this repository's own build has
+	// them, and from the network only if that has chosen later versions.
+	usual := strings.Fields(command(t, root, os.Environ(), "go", "env", "GOMODCACHE", "GOPROXY"))
 	env := append(
 		os.Environ(),
-		"GOPROXY=file://"+proxy+",file://"+filepath.ToSlash(filepath.Join(strings.TrimSpace(local), "cache", "download")),
+		"GOPROXY=file://"+proxy+",file://"+filepath.ToSlash(filepath.Join(usual[0], "cache", "download"))+","+usual[1],
 		"GOMODCACHE="+t.TempDir(),
 		"GOFLAGS=-modcacherw", // so that the directory can be removed
 		"GOSUMDB=off",         // knows nothing of what has not been released
@@ -83,17 +82,15 @@ func TestConsumer(t *testing.T) {
 	const self = "consumer.example/app"
 	write(t, filepath.Join(app, "go.mod"), "module "+self+"\n\ngo 1.26.0\n")
 	write(t, filepath.Join(app, "main.go"), program)
-	for _, m := range released {
-		command(t, app, env, "go", "get", m+"@"+version)
-	}
+	command(t, app, env, "go", "get", library+"@"+version)
 	command(t, app, env, "go", "mod", "tidy")
 	binary := filepath.Join(app, "app")
 	command(t, app, env, "go", "build", "-o", binary, ".")
 	out := command(t, app, readme.Environment(), binary)
 	assert.True(t, readme.Prints(out, want), "want lines %q in\n%s", want, out)
 
-	allowed := slices.Concat([]string{self}, released, linked)
-	for path := range modules(t, app, env, "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".") {
+	allowed := slices.Concat([]string{self, library}, linked)
+	for path := range linkedModules(t, app, env, ".") {
 		assert.Contains(t, allowed, path, "is linked into the consumer")
 	}
 	allowed = append(allowed, listed...)
@@ -102,6 +99,56 @@ func TestConsumer(t *testing.T) {
 		assert.Contains(t, allowed, path, "is in the consumer's module graph")
 	}
 	assert.Contains(t, graph, library, "the consumer does not use the library")
+
+	// A second program takes everything of all modules. The SDK under one of them takes
+	// minutes to compile, which make tidy has done once.
+	if os.Getenv("OTP_PROVE") != "long" {
+		released = slices.DeleteFunc(released, func(m string) bool { return m == library+"/sender/aws" })
+	}
+	for _, m := range released {
+		command(t, app, env, "go", "get", m+"@"+version)
+	}
+	imports := "package main\n\nimport (\n"
+	for _, path := range importable(t, app, env, released) {
+		imports += "\t_ \"" + path + "\"\n"
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(app, "all"), 0o755))
+	write(t, filepath.Join(app, "all", "main.go"), imports+")\n\nfunc main() {}\n")
+	command(t, app, env, "go", "mod", "tidy")
+	command(t, app, env, "go", "build", "-trimpath", "-o", os.DevNull, "./all")
+	all := linkedModules(t, app, env, "./all")
+	for _, m := range released {
+		assert.Contains(t, all, m, "nothing of it is built")
+	}
+	for _, path := range []string{"github.com/pquerna/otp", "github.com/stretchr/testify"} {
+		assert.NotContains(t, all, path, "is for tests")
+	}
+}
+
+// importable returns the packages of modules that a program can import.
+func importable(t *testing.T, dir string, env, released []string) []string {
+	t.Helper()
+	var all []string
+	for _, m := range released {
+		list := command(t, dir, env, "go", "list", "-find", "-f", `{{if ne .Name "main"}}{{.Module.Path}} {{.ImportPath}}{{end}}`, m+"/...")
+		packages := 0
+		for line := range strings.Lines(list) {
+			// The pattern also matches what is of a module inside this one.
+			of, path, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if of == m && !slices.Contains(strings.Split(path, "/"), "internal") {
+				all = append(all, path)
+				packages++
+			}
+		}
+		require.NotZero(t, packages, "%s has nothing to import", m)
+	}
+	return all
+}
+
+// linkedModules returns the modules of a package and of all that it imports.
+func linkedModules(t *testing.T, dir string, env []string, pkg string) map[string]bool {
+	t.Helper()
+	return modules(t, dir, env, "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
 }
 
 // pack writes every released module of the repository into a module proxy made of

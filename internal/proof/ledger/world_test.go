@@ -65,7 +65,8 @@ func newWorld(t testing.TB, p otp.Policy, edit ...func(*otp.Config)) *world {
 	policies, err := otp.NewPolicies(otp.Default, map[otp.PolicyKey]otp.Policy{{}: p})
 	require.NoError(t, err)
 	w := &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), told: map[otp.EventType]int{}, before: "k0"}
-	w.keys, err = otp.NewKeyring(newKey(w.before))
+	first := newKey(w.before)
+	w.keys, err = otp.NewKeyring(first, otp.Key{ID: otp.IndexKeyID, Secret: first.Secret})
 	require.NoError(t, err)
 	send := otp.SenderFunc(func(_ context.Context, m otp.Message) (otp.Receipt, error) {
 		w.mu.Lock()

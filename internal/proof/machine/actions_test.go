@@ -128,7 +128,7 @@ func (w *world) try(t *rapid.T, h *handle, tenant string, a otp.Answer) {
 	w.noteIf(c.live[len(c.live)-1].text != code, "verify: right, an older code")
 	w.noteIf(right > 0, "verify: right, by another route")
 	c.state = otp.StatusVerified
-	w.settle(c)
+	w.settle(c, right)
 	w.wantProof(t, p, c, right)
 	w.proofs = append(w.proofs, &proved{p: p, c: c, route: right, at: w.now})
 }

@@ -239,14 +239,16 @@ func (w *world) ask(t *rapid.T, issue bool, s spec, r otp.Request) {
 // repeated is a request whose reference or idempotency key has a live challenge.
 func (w *world) repeated(t *rapid.T, s *slot, ch otp.Challenge, err error) {
 	c := s.c
-	if _, limited := errors.AsType[*otp.RateLimitError](err); limited && w.rules.tightTenant {
+	if _, limited := errors.AsType[*otp.RateLimitError](err); limited && w.rules.tightTenant && c.reference != "" {
 		return // the tenant's ceiling is looked at first
 	}
 	switch {
 	case c.reference != "":
 		w.wantError(t, err, otp.ErrInvalidRequest)
 	case !slices.Contains(w.keys, c.key):
-		w.wantError(t, err, otp.ErrNotFound)
+		if err == nil || errors.Is(err, otp.ErrRejected) || errors.Is(err, otp.ErrRateLimited) {
+			w.fail(t, "a repeat whose key is gone got %v instead of a fault", err)
+		}
 	default:
 		must(t, err)
 		w.note("request repeated")
@@ -391,7 +393,7 @@ func (w *world) resend(t *rapid.T) {
 	}
 	c.sends++
 	c.sentAt = w.now
-	made := code{w.rendered, route, c.keyOf(h)}
+	made := code{w.rendered, route, c.key}
 	c.sent = append(c.sent, made)
 	if !silent && !c.mute {
 		c.live = append(c.live, made)

@@ -106,7 +106,10 @@ type meter struct {
 	// Where the streak begins for limits without a window: at least, and at most, all
 	// that was charged from there on counts.
 	sureFrom, unsureFrom int
-	guesses              []*guess // compared with a code of a challenge that is charged here
+	// What may be given back of a streak that has ended since it was charged: by challenges
+	// that another recipient answers, and by those that were refused in silence.
+	forgiven int64
+	guesses  []*guess // compared with a code of a challenge that is charged here
 }
 
 type charge struct {
@@ -129,12 +132,15 @@ func (m *meter) fits(now time.Time, cost, less int64, unsure bool) bool {
 		used := cost
 		for i, c := range m.charges {
 			switch from := now.Add(-l.Per); {
-			case l.Per == 0 && (i >= m.sureFrom && !c.unsure || unsure && i >= m.unsureFrom):
+			case l.Per == 0 && !c.gone && (i >= m.sureFrom && !c.unsure || unsure && i >= m.unsureFrom):
 				used += c.cost
 			case l.Per == 0 || c.gone || c.unsure && !unsure:
 			case c.at.After(from), unsure && c.at.After(from.Add(-lag-l.Per/64)):
 				used += c.cost
 			}
+		}
+		if l.Per == 0 && !unsure {
+			used -= m.forgiven
 		}
 		if used > l.N-less {
 			return false
@@ -305,10 +311,13 @@ func (m *model) reserve(c *challenge, unsure bool) {
 	}
 }
 
-// settle is what a success does: it gives back what its own challenge reserved, and
-// ends the streak of everybody it was charged to.
-func (m *model) settle(c *challenge) {
+// settle is what a success by a route does: it gives back what its own challenge
+// reserved, and ends the streak of the subject and of the recipient that answered.
+func (m *model) settle(c *challenge, route int) {
 	ledgers := m.ledgers(&c.spec)
+	answered := c.spec
+	answered.routes = answered.routes[route : route+1]
+	c.proved = m.ledgers(&answered)
 	back := min(c.digests, c.liveCodes) * len(ledgers)
 	for i, r := range c.reserved {
 		r.gone = i < back
@@ -317,7 +326,21 @@ func (m *model) settle(c *challenge) {
 	if c.tenant != nil {
 		c.tenant.gone = true
 	}
-	for _, l := range ledgers {
+	for i, l := range ledgers {
+		if !slices.Contains(c.proved, l) {
+			for j := i; j < min(back, len(c.reserved)); j += len(ledgers) {
+				if slices.Index(l.charges, c.reserved[j]) < l.sureFrom {
+					l.forgiven += c.reserved[j].cost
+				}
+			}
+			continue
+		}
+		l.forgiven = 0
+		for _, r := range l.charges[l.sureFrom:] {
+			if r.unsure && !slices.Contains(c.reserved, r) {
+				l.forgiven += r.cost
+			}
+		}
 		l.sureFrom = len(l.charges)
 		if len(c.reserved) > 0 {
 			l.unsureFrom = len(l.charges)
@@ -383,6 +406,7 @@ type challenge struct {
 	live, sent                       []code // those that verify it, and all; oldest first
 	reserved                         []*charge
 	tenant                           *charge
+	proved                           []*meter // by its success
 	verified                         int
 	compared                         int
 	pruned, late                     bool
@@ -395,7 +419,7 @@ type code struct {
 	key   string
 }
 
-// keyOf is the key that codes are hashed under by whoever comes with a handle. It is not
+// keyOf is the key that an answer is hashed under that comes with a handle. It is not
 // the challenge's where a handle is older than a rotation and its idempotency key was
 // used again after it.
 func (c *challenge) keyOf(h *handle) string {

@@ -65,7 +65,8 @@ var (
 func newWorld(t *rapid.T, store backend, seen map[string]int) *world {
 	w := &world{model: newModel(t), store: &watch{backend: store}, seen: seen}
 	var err error
-	w.keyring, err = otp.NewKeyring(w.newKey())
+	first := w.newKey()
+	w.keyring, err = otp.NewKeyring(first, otp.Key{ID: otp.IndexKeyID, Secret: first.Secret})
 	must(t, err)
 	policies, err := otp.NewPolicies(otp.Default, map[otp.PolicyKey]otp.Policy{{}: {
 		Formats: w.rules.formats, TTL: w.rules.ttl, MaxAttempts: w.rules.attempts, MaxSends: w.rules.sends,

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,128 @@ func TestFragments(t *testing.T) {
 	}
 }
 
+// TestFragmentsCompile builds every Go block that is no whole program, together with what
+// testdata/assumed.go says that it assumes: a reader who has that can use it as it stands.
+func TestFragmentsCompile(t *testing.T) {
+	var files []string
+	for _, name := range documents(t) {
+		text := read(t, name)
+		programs := readme.Programs(text)
+		for _, b := range readme.Blocks(text) {
+			if b.Language == "go" && !slices.Contains(programs, b) {
+				files = append(files, fragment(t, name, b))
+			}
+		}
+	}
+	require.NotEmpty(t, files, "no document shows Go")
+	out, err := build(t, files)
+	require.NoError(t, err, "%s\nWhat a fragment may assume stands in internal/proof/readme/testdata/assumed.go.", out)
+}
+
+// What would mislead a reader is found, on the line of the document; what would not is built.
+func TestFragmentsCompileFindsMistakes(t *testing.T) {
+	wrong := []struct{ name, text string }{
+		{"a misspelled method", "ch, err := svc.Requst(ctx, otp.Request{})\n"},
+		{"a field that is gone", "ch, err := svc.Request(ctx, otp.Request{Phone: \"+4930123456\"})\n"},
+		{"a result that is gone", "proof := svc.Verify(ctx, otp.Answer{})\n"},
+		{"something undeclared", "fmt.Println(somebody)\n"},
+		{"unused in an inner block", "if x := 1; err == nil {\n}\n"},
+		{"in a declaration", "func f(h *Handlers) { h.OTP.Nothing() }\n"},
+		{"a package of no one", "nothing.Do()\n"},
+	}
+	var files []string
+	for i, tt := range wrong {
+		files = append(files, fragment(t, "README.md", readme.Block{Line: 100 * (i + 1), Language: "go", Text: tt.text}))
+	}
+	out, err := build(t, files)
+	require.Error(t, err)
+	for i, tt := range wrong {
+		assert.Contains(t, out, fmt.Sprintf("README.md:%d:", 100*(i+1)+1), tt.name)
+	}
+
+	files = nil
+	for _, text := range []string{
+		"x := 1\nvar y, _ = 1, 2\n", // unused
+		"type Handlers struct{ OTP otp.Service }\n\nfunc (h *Handlers) f() { h.OTP.Tenant(\"\") }\n",
+		"func (*App) Login(code int) error { return NewApp(svc).Login(code) }\n",
+		"import \"strings\"\n\nvar x = strings.ToLower(fmt.Sprint(1))\n",
+		"package other\n\nvar x = 1\n",
+		"png, err := qr.PNG(\"otpauth:\", 8)\nnormalize, err := phone.New(\"DE\")\nsms, err := aws.NewSMS(aws.SMSConfig{})\n",
+		"message := otp.Message{}\n_ = message.To\n", // named as a package
+	} {
+		files = append(files, fragment(t, "README.md", readme.Block{Line: 1, Language: "go", Text: text}))
+	}
+	out, err = build(t, files)
+	require.NoError(t, err, out)
+}
+
+// fragment makes a Go file of a block.
+func fragment(t *testing.T, document string, b readme.Block) string {
+	t.Helper()
+	assumed, err := os.ReadFile("testdata/assumed.go")
+	require.NoError(t, err)
+	name, err := filepath.Abs(filepath.Join(root, document))
+	require.NoError(t, err)
+	file, err := readme.File(name, b, string(assumed), packages(t))
+	require.NoError(t, err, "%s:%d", document, b.Line)
+	return file
+}
+
+// packages returns what the modules of this repository have to import, by name.
+var packages = func() func(t *testing.T) map[string]string {
+	var found map[string]string
+	return func(t *testing.T) map[string]string {
+		t.Helper()
+		if found != nil {
+			return found
+		}
+		found = map[string]string{}
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-find", "-f", "{{.Name}} {{.ImportPath}}", modulePath(t)+"/...")
+		cmd.Dir = root
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		for line := range strings.Lines(string(out)) {
+			name, path, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if name != "main" && !slices.Contains(strings.Split(path, "/"), "internal") {
+				assert.Empty(t, found[name], "two packages are called %s: name one in testdata/assumed.go", name)
+				found[name] = path
+			}
+		}
+		return found
+	}
+}()
+
+func modulePath(t *testing.T) string {
+	t.Helper()
+	return regexp.MustCompile(`(?m)^module (\S+)$`).FindStringSubmatch(read(t, "go.mod"))[1]
+}
+
+// build compiles files as packages of the examples' module that exist in an overlay only.
+func build(t *testing.T, files []string) (out string, err error) {
+	t.Helper()
+	dir, err := filepath.Abs(root)
+	require.NoError(t, err)
+	tmp := t.TempDir()
+	replace := map[string]string{}
+	args := []string{"build", "-overlay", filepath.Join(tmp, "overlay.json")}
+	for i, file := range files {
+		name := fmt.Sprintf("readme-fragment-%d", i)
+		at := filepath.Join(tmp, name+".go")
+		require.NoError(t, os.WriteFile(at, []byte(file), 0o600))
+		replace[filepath.Join(dir, "examples", name, "fragment.go")] = at
+		args = append(args, "./examples/"+name)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(tmp, "overlay.json"), overlay, 0o600))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	b, err := cmd.CombinedOutput()
+	return string(b), err
+}
+
 // TestLinks checks that relative links lead somewhere.
 func TestLinks(t *testing.T) {
 	for _, name := range documents(t) {
@@ -115,7 +238,7 @@ func TestLinks(t *testing.T) {
 // TestCommands checks that the commands which the documents show name things that
 // exist. It does not run them.
 func TestCommands(t *testing.T) {
-	module := regexp.MustCompile(`(?m)^module (\S+)$`).FindStringSubmatch(read(t, "go.mod"))[1]
+	module := modulePath(t)
 	makefile := read(t, "Makefile")
 	for _, name := range documents(t) {
 		for _, command := range readme.Commands(read(t, name)) {

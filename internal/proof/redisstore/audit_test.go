@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strconv"
 	"testing"
@@ -21,7 +22,8 @@ func TestAudit(t *testing.T) {
 		network := &lossy{}
 		network.once.Store(true)
 		client := network.connect(t, servers.Redis(t, k), 5)
-		a := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: "events:" + t.Name()})
+		stream := rand.Text()
+		a := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: stream})
 		e := otp.Event{
 			Type: otp.EventRejected, Time: now, Tenant: "t", Challenge: "c", Subject: "s", MaskedTo: "+1•••3", Channel: otp.SMS,
 			Usage: "login", Receipt: otp.Receipt{Provider: "p", MessageID: "m"}, Reason: "mismatch", Err: errors.New("broken"), Took: time.Millisecond,
@@ -33,7 +35,7 @@ func TestAudit(t *testing.T) {
 		a.OnEvent(done, otp.Event{Type: otp.EventVerified, Time: now})
 		require.Positive(t, network.lost.Load())
 
-		entries, err := client.XRange(t.Context(), "events:"+t.Name(), "-", "+").Result()
+		entries, err := client.XRange(t.Context(), stream, "-", "+").Result()
 		require.NoError(t, err)
 		require.Len(t, entries, 2)
 		for i := range entries {
@@ -53,20 +55,39 @@ func TestAudit(t *testing.T) {
 func TestAuditIsBounded(t *testing.T) {
 	client := connect(t, servers.Redis(t, servers.RedisServer))
 	const atOnce = 100 // entries of one node of a stream
-	length := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: "length", MaxLen: 10})
+	long, aged := rand.Text(), rand.Text()
+	length := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: long, MaxLen: 10})
 	for range 500 {
 		length.OnEvent(t.Context(), otp.Event{Type: otp.EventSent, Time: now})
 	}
-	assert.LessOrEqual(t, client.XLen(t.Context(), "length").Val(), int64(10+atOnce))
+	assert.LessOrEqual(t, client.XLen(t.Context(), long).Val(), int64(10+atOnce))
 
 	hour := 3_600_000
 	old := time.Now().UnixMilli() - int64(2*hour)
 	for i := range 500 {
-		require.NoError(t, client.Do(t.Context(), "XADD", "age", strconv.FormatInt(old+int64(i), 10)+"-1", "event", "old").Err())
+		require.NoError(t, client.Do(t.Context(), "XADD", aged, strconv.FormatInt(old+int64(i), 10)+"-1", "event", "old").Err())
 	}
-	age := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: "age", MaxAge: time.Hour})
+	age := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: aged, MaxAge: time.Hour})
 	age.OnEvent(t.Context(), otp.Event{Type: otp.EventSent, Time: now})
-	assert.LessOrEqual(t, client.XLen(t.Context(), "age").Val(), int64(1+atOnce))
+	assert.LessOrEqual(t, client.XLen(t.Context(), aged).Val(), int64(1+atOnce))
+}
+
+// A server that hangs keeps a request for a second, not until the client gives up.
+func TestAuditDeadline(t *testing.T) {
+	server := servers.StartRedis(t, servers.RedisServer)
+	client := connect(t, server.DSN)
+	var told error
+	a := redisstore.NewAudit(client, redisstore.AuditOptions{
+		OnError: func(_ context.Context, _ otp.Event, err error) { told = err },
+	})
+	a.OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	require.NoError(t, told)
+	server.Pause()
+	defer server.Resume()
+	begin := time.Now()
+	a.OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	require.ErrorIs(t, told, context.DeadlineExceeded)
+	require.Less(t, time.Since(begin), client.Options().ReadTimeout/2)
 }
 
 // What is not written is told.

@@ -108,6 +108,36 @@ func (g *guesser) check(t *testing.T) {
 	t.Logf("%d attempts, %d charges, %d counters, %d calls without an answer", g.guesses.Load(), g.takes.Load(), g.raises.Load(), faults)
 }
 
+// What a service gives back when a code was right, windows and totals of two meters, is one
+// round trip for each meter.
+func TestGiveAllOnCluster(t *testing.T) {
+	client := connectCluster(t, servers.StartRedisCluster(t, servers.RedisServer, 3, 0).Addrs...)
+	var sent trips
+	client.AddHook(&sent)
+	s := open(t, client, redisstore.Options{})
+	window, total := otp.Limit{N: 5, Per: time.Hour}, otp.Limit{N: 9}
+	var taken, given []otp.Charge
+	for _, key := range []string{"subject", "recipient"} {
+		taken = append(taken, otp.Charge{Key: key, Cost: 5, Limits: []otp.Limit{window, total}, At: now})
+	}
+	for _, cost := range []int64{3, 2} {
+		for _, key := range []string{"subject", "recipient"} {
+			given = append(given, otp.Charge{Key: key, Cost: cost, Limits: []otp.Limit{window}, At: now})
+		}
+	}
+	for _, key := range []string{"recipient", "subject"} {
+		given = append(given, otp.Charge{Key: key, Cost: total.N, Limits: []otp.Limit{total}, At: now})
+	}
+	for i := range 2 {
+		out, err := s.PutCharged(t.Context(), record(fmt.Sprint(i), now), taken, now)
+		require.NoError(t, err)
+		require.True(t, out.Applied, "what was given back is missing")
+		sent.Store(0)
+		require.NoError(t, s.GiveAll(t.Context(), given))
+	}
+	require.EqualValues(t, 2, sent.Load()) // the second time: the scripts are loaded
+}
+
 // S-22 S-24: slots move from node to node while their keys are in use, and nothing is lost,
 // done twice or refused.
 func TestSlotsMove(t *testing.T) {

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -40,7 +41,8 @@ func TestAskedAgainLater(t *testing.T) {
 	client := connect(t, servers.Redis(t, servers.RedisServer))
 	last := &tape{}
 	client.AddHook(last)
-	s := open(t, client, redisstore.Options{Prefix: "later:"})
+	prefix := rand.Text() + ":"
+	s := open(t, client, redisstore.Options{Prefix: prefix})
 	ctx, r := t.Context(), record("later", now)
 	charges := []otp.Charge{{Scope: "a", Key: "later", Cost: 1, Limits: meterLimit, At: now}}
 
@@ -66,8 +68,8 @@ func TestAskedAgainLater(t *testing.T) {
 
 	again := func(i int) (string, error) { return client.Do(ctx, said[i].args...).Text() }
 	state := func() (all []string) {
-		for _, key := range []string{"later:r:later", "later:m:later", "later:c:later", "later:k:later"} {
-			all = append(all, client.Get(ctx, key).Val())
+		for _, kind := range []string{"r:", "m:", "c:", "k:"} {
+			all = append(all, client.Get(ctx, prefix+kind+"later").Val())
 		}
 		return all
 	}

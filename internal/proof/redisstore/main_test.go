@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"testing"
 
@@ -26,14 +25,10 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// everyServer runs a test on Redis, and on Valkey where it is installed.
+// everyServer runs a test on Redis and on Valkey.
 func everyServer(t *testing.T, test func(t *testing.T, k servers.RedisKind)) {
 	t.Helper()
 	for _, k := range []servers.RedisKind{servers.RedisServer, servers.Valkey} {
-		if k == servers.Valkey && !k.Installed() {
-			fmt.Fprintf(os.Stderr, "\n*** NOT TESTED: %s on Valkey: it is not installed\n\n", t.Name())
-			continue
-		}
 		t.Run(k.String(), func(t *testing.T) { test(t, k) })
 	}
 }

@@ -26,6 +26,7 @@ func TestSettings(t *testing.T) {
 		{"every second", []string{"--appendonly", "yes"}, ""},
 		{"snapshots only", []string{"--save", "60 1"}, "appendonly is no"},
 		{"left to the system", []string{"--appendonly", "yes", "--appendfsync", "no"}, "appendfsync is no"},
+		{"not synced while it is rewritten", []string{"--appendonly", "yes", "--no-appendfsync-on-rewrite", "yes"}, "no-appendfsync-on-rewrite is yes"},
 		{"evicting", []string{"--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"}, "maxmemory-policy is allkeys-lru"},
 		{"evicting what expires", []string{"--appendonly", "yes", "--maxmemory-policy", "volatile-ttl"}, "maxmemory-policy is volatile-ttl"},
 		{"CONFIG forbidden", []string{"--appendonly", "yes", "--rename-command", "CONFIG", ""}, ""},
@@ -108,16 +109,43 @@ func TestDeadline(t *testing.T) {
 
 // The package comment says what a client must be allowed.
 func TestPermissions(t *testing.T) {
-	server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes")
-	admin := connect(t, server.DSN)
-	require.NoError(t, admin.Do(t.Context(), "ACL", "SETUSER", "app", "on", ">secret", "~otp:*",
-		"+@read", "+@write", "+@scripting", "+@connection", "+info", "+config|get", "+wait").Err())
-	o := *admin.Options()
-	o.Username, o.Password = "app", "secret"
-	client := redis.NewClient(&o)
-	defer client.Close()
-	sameCalls(t, open(t, client, redisstore.Options{Prefix: "otp:"}), 500, false)
-	redisstore.NewAudit(client, redisstore.AuditOptions{
-		OnError: func(_ context.Context, _ otp.Event, err error) { t.Error(err) },
-	}).OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	permissions := []any{"+@read", "+@write", "+@scripting", "+@connection", "+info", "+config|get", "+wait"}
+	allow := func(t *testing.T, server *servers.Server, permissions ...any) *redis.Options {
+		t.Helper()
+		admin := connect(t, server.DSN)
+		require.NoError(t, admin.Do(t.Context(), append([]any{"ACL", "SETUSER", "app", "on", ">secret", "~otp:*"}, permissions...)...).Err())
+		o := *admin.Options()
+		o.Username, o.Password = "app", "secret"
+		return &o
+	}
+	use := func(t *testing.T, client redis.UniversalClient, replicas int, giving bool) {
+		t.Helper()
+		sameCalls(t, client, redisstore.Options{Prefix: "otp:", WaitReplicas: replicas}, 500, giving)
+		s := open(t, client, redisstore.Options{Prefix: "otp:"})
+		for cursor, last := "", false; !last; last = cursor == "" {
+			var err error
+			_, cursor, err = s.ListCredentials(t.Context(), cursor, 10)
+			require.NoError(t, err)
+		}
+		redisstore.NewAudit(client, redisstore.AuditOptions{
+			OnError: func(_ context.Context, _ otp.Event, err error) { t.Error(err) },
+		}).OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	}
+	t.Run("server", func(t *testing.T) {
+		server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes")
+		client := redis.NewClient(allow(t, server, permissions...))
+		defer client.Close()
+		use(t, client, 0, false)
+	})
+	t.Run("cluster", func(t *testing.T) {
+		c := servers.StartRedisCluster(t, servers.RedisServer, 3, 1)
+		o := &redis.ClusterOptions{Addrs: c.Addrs, ContextTimeoutEnabled: true}
+		for _, node := range c.Nodes {
+			one := allow(t, node, append(permissions, "+cluster|slots")...)
+			o.Username, o.Password = one.Username, one.Password
+		}
+		client := redis.NewClusterClient(o)
+		defer client.Close()
+		use(t, client, 1, true)
+	})
 }

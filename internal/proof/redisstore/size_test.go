@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,23 +23,93 @@ import (
 	"otp.example/otp/redisstore"
 )
 
-// TestSize shows what a challenge of a service takes, and that a verification costs the
-// same among many: with OTP_PROVE=long, among ten million.
+// TestSize shows that a challenge with four meters takes no more memory than the package
+// comment says.
 func TestSize(t *testing.T) {
-	many := 20_000
+	const many = 20_000
+	p := populate(t, many)
+	t.Logf("a challenge with four meters takes %.0f bytes", p.each)
+	assert.Less(t, p.each, 1400.0)
+}
+
+// BenchmarkMillions compares attempts among many challenges with attempts among a thousand
+// on a server of the same kind, in turns: with OTP_PROVE=long ten million challenges,
+// otherwise some thousands, to see that it works.
+//
+//	of-1k        calls per second, divided by those among a thousand: the median of the turns
+//	B/challenge  memory, with four meters
+func BenchmarkMillions(b *testing.B) {
+	size := 20_000
 	if long() {
-		many = 10_000_000
+		size = 10_000_000
 	}
-	server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0")
+	few, start := populate(b, 1_000), time.Now()
+	many := populate(b, size)
+	b.Logf("%d challenges made in %s", size, time.Since(start).Round(time.Second))
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			var ratios []float64
+			var took time.Duration
+			calls := 0
+			for b.Loop() {
+				for range 100 {
+					few.renew(b) // lest its records grow longer than those of people
+					base, full := few.spends(b, clients), many.spends(b, clients)
+					ratios = append(ratios, float64(base)/float64(full))
+					took, calls = took+full, calls+spendsOfTurn
+				}
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "of-1k")
+			b.ReportMetric(float64(calls)/took.Seconds(), "op/s")
+			b.ReportMetric(many.each, "B/challenge")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// A population is a server of its own with n challenges, and the bytes that each takes.
+type population struct {
+	client *redis.Client
+	store  *redisstore.Store
+	n      int
+	each   float64
+}
+
+func populate(t testing.TB, n int) population {
+	t.Helper()
+	server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0", "--save", "")
 	client := connect(t, server.DSN)
 	s := open(t, client, redisstore.Options{Prefix: "otp:"})
-	fill(t, s, 0, 1_000)
-	among1k := timeOfSpend(t, s, 1_000)
 	empty := usedMemory(t, client)
-	fill(t, s, 1_000, many)
-	each := float64(usedMemory(t, client)-empty) / float64(many-1_000)
-	t.Logf("a challenge with four meters takes %.0f bytes; a wrong code takes %s among 1000 and %s among %d", each, among1k, timeOfSpend(t, s, many), many)
-	assert.Less(t, each, 1600.0)
+	fill(t, s, n)
+	return population{client: client, store: s, n: n, each: float64(usedMemory(t, client)-empty) / float64(n)}
+}
+
+func (p population) renew(t testing.TB) {
+	t.Helper()
+	require.NoError(t, p.client.FlushAll(t.Context()).Err())
+	fill(t, p.store, p.n)
+}
+
+const spendsOfTurn = 800
+
+// spends is how long wrong codes take that so many clients try against any challenges.
+func (p population) spends(t testing.TB, clients int) time.Duration {
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range clients {
+		wg.Go(func() {
+			for range spendsOfTurn / clients {
+				_, applied, err := p.store.Spend(t.Context(), name("", mathrand.IntN(p.n)), make([]byte, otp.DigestSize), now)
+				if err != nil || !applied {
+					t.Errorf("an attempt was not counted: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
 }
 
 // name is as long as those of a service.
@@ -50,19 +122,19 @@ func sizeRecord(i int) otp.Record {
 	r := record(name("", i), now)
 	_, _ = rand.Read(r.Digests)
 	r.Sealed = make([]byte, 250)
+	r.MaxAttempts = 100 // whichever are met by chance
 	return r
 }
 
-func fill(t *testing.T, s *redisstore.Store, from, to int) {
+func fill(t testing.TB, s *redisstore.Store, n int) {
 	t.Helper()
 	sends := []otp.Limit{{N: 3, Per: 10 * time.Minute}, {N: 5, Per: time.Hour}, {N: 10, Per: 24 * time.Hour}}
 	guesses := []otp.Limit{{N: 20_000, Per: 24 * time.Hour}}
 	var next atomic.Int64
-	next.Store(int64(from))
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
-			for i := int(next.Add(1) - 1); i < to; i = int(next.Add(1) - 1) {
+			for i := int(next.Add(1) - 1); i < n; i = int(next.Add(1) - 1) {
 				charge := func(kind string, cost int64, limits []otp.Limit) otp.Charge {
 					return otp.Charge{Scope: kind, Key: name(kind, i), Cost: cost, Limits: limits, At: now}
 				}
@@ -78,18 +150,7 @@ func fill(t *testing.T, s *redisstore.Store, from, to int) {
 	wg.Wait()
 }
 
-func timeOfSpend(t *testing.T, s *redisstore.Store, among int) time.Duration {
-	t.Helper()
-	const calls = 2_000
-	begin := time.Now()
-	for i := range calls {
-		_, _, err := s.Spend(t.Context(), name("", i*7919%among), make([]byte, otp.DigestSize), now)
-		require.NoError(t, err)
-	}
-	return time.Since(begin) / calls
-}
-
-func usedMemory(t *testing.T, client *redis.Client) int {
+func usedMemory(t testing.TB, client *redis.Client) int {
 	t.Helper()
 	for line := range strings.Lines(client.Info(t.Context(), "memory").Val()) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "used_memory:"); ok {

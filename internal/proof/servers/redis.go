@@ -19,20 +19,13 @@ import (
 // A RedisKind is a server that speaks the protocol of Redis.
 type RedisKind struct{ name, bin, env, pkg string }
 
-// The kinds. Valkey is tested where somebody has installed it: distributions do not have
-// it everywhere.
+// The kinds.
 var (
 	RedisServer = RedisKind{"Redis", "redis-server", "OTP_TEST_REDIS_URL", "redis-server"}
 	Valkey      = RedisKind{"Valkey", "valkey-server", "OTP_TEST_VALKEY_URL", "valkey-server"}
 )
 
 func (k RedisKind) String() string { return k.name }
-
-// Installed reports whether the server can be started.
-func (k RedisKind) Installed() bool {
-	_, err := exec.LookPath(k.bin)
-	return err == nil || os.Getenv(k.env) != ""
-}
 
 // durable is what redisstore asks for.
 var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}

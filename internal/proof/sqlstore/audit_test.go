@@ -215,6 +215,31 @@ func TestAuditOfRefusals(t *testing.T) {
 	})
 }
 
+// Entries that are written at the same time may appear in another order than that of their Seq:
+// who asks again from further back misses none.
+func TestAuditOutOfOrder(t *testing.T) {
+	each(t, serverKinds[:2], func(t *testing.T, k server) { // SQLite has one writer
+		db := openDB(t, k.driver, k.dsn(t))
+		o := sqlstore.Options{Prefix: fresh(t, db), AuditFor: time.Hour}
+		s := openStore(t, db, o)
+		put(t, s, "a")
+		began := audited(t, s, sqlstore.AuditQuery{Challenge: "a"})
+		slow, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		_, err = slow.Exec("INSERT INTO " + o.Prefix + "audit (at, operation, outcome, challenge, created_at, state, attempts, sends, subject, recipient, client, scope) " +
+			"VALUES (0, 'slow', 'applied', 'a', 0, 0, 0, 0, '', '', '', '')")
+		require.NoError(t, err)
+		_, _, err = s.Spend(t.Context(), "a", wrong, noon)
+		require.NoError(t, err)
+		seen := audited(t, s, sqlstore.AuditQuery{Challenge: "a", After: began[0].Seq})
+		require.Equal(t, []string{"spend mismatch"}, story(seen))
+		require.NoError(t, slow.Commit())
+		require.Empty(t, audited(t, s, sqlstore.AuditQuery{Challenge: "a", After: seen[0].Seq}))
+		again := audited(t, s, sqlstore.AuditQuery{Challenge: "a", After: began[0].Seq})
+		require.Equal(t, []string{"slow applied", "spend mismatch"}, story(again))
+	})
+}
+
 // S-84: a change without its entry is not made.
 func TestAuditIsPartOfTheChange(t *testing.T) {
 	everyServer(t, func(t *testing.T, k server) {

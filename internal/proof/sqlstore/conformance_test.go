@@ -36,15 +36,19 @@ func (r *reopening) Reopen() (any, error) {
 }
 
 // S-22 S-23 S-29 S-33: every clause, on every server.
-func TestConformance(t *testing.T) { conformance(t, sqlstore.Options{}) }
+func TestConformance(t *testing.T) {
+	conformance(t, slices.Concat(serverKinds, otherDrivers), sqlstore.Options{})
+}
 
 // S-22 S-23 S-84: the same with an audit, for which statements and transactions are
-// others.
-func TestConformanceAudited(t *testing.T) { conformance(t, sqlstore.Options{AuditFor: time.Hour}) }
+// others. Drivers make no difference to that.
+func TestConformanceAudited(t *testing.T) {
+	conformance(t, serverKinds, sqlstore.Options{AuditFor: time.Hour})
+}
 
-func conformance(t *testing.T, o sqlstore.Options) {
+func conformance(t *testing.T, kinds []server, o sqlstore.Options) {
 	t.Helper()
-	each(t, slices.Concat(serverKinds, otherDrivers), func(t *testing.T, k server) {
+	each(t, kinds, func(t *testing.T, k server) {
 		dsn := k.dsn(t)
 		db := openDB(t, k.driver, dsn)
 		o := o

@@ -64,7 +64,7 @@ func TestAuthenticatorStatements(t *testing.T) {
 
 		said, err = verify(right)
 		require.ErrorIs(t, err, otp.ErrAlreadyVerified)
-		assert.Equal(t, []string{"SELECT", "UPDATE"}, said)
+		assert.Equal(t, []string{"SELECT", "UPDATE", "UPDATE"}, said)
 
 		said, err = verify("12345")
 		require.ErrorIs(t, err, otp.ErrMismatch)

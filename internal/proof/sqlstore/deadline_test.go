@@ -2,6 +2,8 @@ package sqlstore_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,7 +101,7 @@ func TestLockedFile(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			// Without WAL, so that reads wait as well.
-			file := with(sqliteFile(t), "_synchronous=FULL") // mattn takes NORMAL otherwise
+			file := sqliteFile(t)
 			db := openDB(t, k.driver, file)
 			s := openStore(t, db, sqlstore.Options{})
 			other, err := openDB(t, k.driver, file).Conn(t.Context())
@@ -118,6 +120,100 @@ func TestLockedFile(t *testing.T) {
 			_, err = other.ExecContext(t.Context(), "ROLLBACK")
 			require.NoError(t, err)
 			require.NoError(t, <-result)
+		})
+	}
+}
+
+// S-24 S-26: whoever waits for the file until its context ends, and gets it at that moment, leaves
+// no transaction open: others may write, and what the store is told next is kept.
+func TestEndedWait(t *testing.T) {
+	for _, k := range serverKinds[2:] {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			file := k.dsn(t)
+			db := openDB(t, k.driver, file)
+			o := sqlstore.Options{Prefix: fresh(t, db)}
+			s := openStore(t, db, o)
+			// Through a recorder, the next who takes the only connection gets it as it was left.
+			_, pool := record(t, k.driver, with(file, "_pragma=busy_timeout(5000)"))
+			pool.SetMaxOpenConns(1)
+			other, err := openDB(t, k.driver, file).Conn(t.Context())
+			require.NoError(t, err)
+			defer other.Close()
+			say := func(text string) {
+				t.Helper()
+				_, err := other.ExecContext(t.Context(), text)
+				require.NoError(t, err)
+			}
+			late := func(do func(ctx context.Context) error) {
+				t.Helper()
+				say("BEGIN IMMEDIATE")
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+				defer cancel()
+				result := make(chan error)
+				go func() { result <- do(ctx) }()
+				<-ctx.Done()
+				say("ROLLBACK")
+				require.Error(t, <-result)
+				say("BEGIN IMMEDIATE") // it is free
+				say("ROLLBACK")
+			}
+			for n := range 10 {
+				late(func(ctx context.Context) error { return sqlstore.Migrate(ctx, pool, o) })
+				require.NoError(t, sqlstore.Migrate(t.Context(), pool, o))
+				late(func(ctx context.Context) error {
+					_, err := s.PutCharged(ctx, pending("late"), chargesOf("late"), noon)
+					return err
+				})
+				late(func(ctx context.Context) error { return s.GiveAll(ctx, chargesOf("late")) })
+				putCharged(t, s, fmt.Sprint(n), "k")
+				var kept int
+				require.NoError(t, other.QueryRowContext(t.Context(), "SELECT count(*) FROM "+o.Prefix+"challenge").Scan(&kept))
+				require.Equal(t, n+1, kept)
+			}
+		})
+	}
+}
+
+// What one call prunes is what it says and never more than it may, also when somebody locks the file
+// in between and it is tried again.
+func TestPruneOfLockedFile(t *testing.T) {
+	for _, k := range serverKinds[2:] {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			file := k.dsn(t)
+			r, db := record(t, k.driver, file)
+			o := sqlstore.Options{Prefix: fresh(t, db)}
+			s := openStore(t, db, o)
+			for _, n := range []string{"1", "2", "3"} {
+				putCharged(t, s, "challenge "+n, "meter "+n)
+			}
+			other, err := openDB(t, k.driver, file).Conn(t.Context())
+			require.NoError(t, err)
+			defer other.Close()
+			tries := 0
+			r.before = func(text string) {
+				say := ""
+				switch {
+				case strings.HasPrefix(text, "DELETE FROM challenge"):
+					if tries++; tries == 2 {
+						say = "ROLLBACK"
+					}
+				case strings.HasPrefix(text, "DELETE FROM meter") && tries == 1:
+					say = "BEGIN IMMEDIATE"
+				}
+				if say != "" {
+					_, err := other.ExecContext(t.Context(), say)
+					require.NoError(t, err, say)
+				}
+			}
+			n, err := s.Prune(t.Context(), noon.Add(2*time.Hour), 4)
+			require.NoError(t, err)
+			require.Equal(t, 2, tries)
+			require.Equal(t, 4, n)
+			var left int
+			require.NoError(t, other.QueryRowContext(t.Context(), "SELECT count(*) FROM "+o.Prefix+"meter").Scan(&left))
+			require.Equal(t, 2, left)
 		})
 	}
 }

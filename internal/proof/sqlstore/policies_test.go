@@ -91,7 +91,7 @@ func TestDefaultPolicies(t *testing.T) {
 		p := policies(t, s, otp.PSD2)
 		login := otp.PolicyKey{Tenant: "t", Channel: otp.SMS, Usage: otp.Payment}
 		var wg sync.WaitGroup
-		for range 8 {
+		for range 32 {
 			other := policies(t, s, otp.PSD2)
 			wg.Go(func() {
 				policy, err := other.Policy(t.Context(), login)
@@ -129,6 +129,28 @@ func TestDefaultPolicies(t *testing.T) {
 		_, err = db.Exec("INSERT INTO " + o.Prefix + "policy (channel, policy, changed_by) VALUES ('voice', '{}', 'defaults')")
 		require.NoError(t, err)
 		require.Equal(t, 3*time.Minute, ttl(t, policies(t, s, otp.Default), key))
+	})
+}
+
+// A row that was made as a default hides nothing that somebody writes later, however general.
+func TestDefaultPolicyCountsLast(t *testing.T) {
+	everyServer(t, func(t *testing.T, k server) {
+		s := openStore(t, openDB(t, k.driver, k.dsn(t)), sqlstore.Options{})
+		p := policies(t, s, otp.Default)
+		key := otp.PolicyKey{Tenant: "t", Channel: otp.SMS, Usage: "login"}
+		preset := ttl(t, p, key)
+		list, err := p.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+
+		require.NoError(t, p.Set(t.Context(), otp.PolicyKey{}, minutes(3), ann))
+		require.Equal(t, 3*time.Minute, ttl(t, p, key))
+		require.Equal(t, 3*time.Minute, ttl(t, policies(t, s, otp.Default), key), "in another process")
+		require.NoError(t, p.Set(t.Context(), otp.PolicyKey{Channel: otp.SMS}, minutes(4), ann))
+		require.Equal(t, 4*time.Minute, ttl(t, p, key), "the default was written over")
+		require.NoError(t, p.Remove(t.Context(), otp.PolicyKey{Channel: otp.SMS}, ann))
+		require.NoError(t, p.Remove(t.Context(), otp.PolicyKey{}, ann))
+		require.Equal(t, preset, ttl(t, p, key))
 	})
 }
 

@@ -15,19 +15,20 @@ import (
 // A recorder is a driver around another one that remembers what was said to the
 // server.
 type recorder struct {
-	inner driver.Driver
-	dsn   string
-	mu    sync.Mutex
-	said  []string
+	inner  driver.Driver
+	dsn    string
+	before func(text string) // is called before a statement that was prepared, if set
+	mu     sync.Mutex
+	said   []string
 }
 
 // record opens a database through a recorder.
 func record(t testing.TB, name, dsn string) (*recorder, *sql.DB) {
 	t.Helper()
-	plain, err := sql.Open(name, dsn)
+	unheard, err := sql.Open(name, dsn)
 	require.NoError(t, err)
-	r := &recorder{inner: plain.Driver(), dsn: dsn}
-	require.NoError(t, plain.Close())
+	r := &recorder{inner: unheard.Driver(), dsn: dsn}
+	require.NoError(t, unheard.Close())
 	db := sql.OpenDB(r)
 	t.Cleanup(func() { db.Close() })
 	return r, db
@@ -41,8 +42,19 @@ var (
 func (r *recorder) add(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text = tables.ReplaceAllString(spaces.ReplaceAllString(text, " "), "")
-	r.said = append(r.said, strings.TrimSpace(text))
+	r.said = append(r.said, plain(text))
+}
+
+// prepared is about to be said.
+func (r *recorder) prepared(text string) {
+	r.add(text)
+	if r.before != nil {
+		r.before(plain(text))
+	}
+}
+
+func plain(text string) string {
+	return strings.TrimSpace(tables.ReplaceAllString(spaces.ReplaceAllString(text, " "), ""))
 }
 
 // take returns what was said since the last time.
@@ -135,11 +147,11 @@ type recordedStmt struct {
 func (s *recordedStmt) CheckNamedValue(v *driver.NamedValue) error { return checkValue(s.Stmt, v) }
 
 func (s *recordedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.r.add(s.text)
+	s.r.prepared(s.text)
 	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
 func (s *recordedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.r.add(s.text)
+	s.r.prepared(s.text)
 	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }

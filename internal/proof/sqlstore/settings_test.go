@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"database/sql"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -62,30 +63,61 @@ func TestForgetfulServers(t *testing.T) {
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()
-		server := servers.StartMariaDB(t, "--innodb-flush-log-at-trx-commit=2")
+		server := servers.StartMariaDB(t, "--innodb-flush-log-at-trx-commit=2", "--log-bin")
 		db := openDB(t, "mysql", server.DSN)
 		prefix := migrated(t, db)
 		refused(t, db, prefix, "innodb_flush_log_at_trx_commit is 2")
 
 		root := openDB(t, "mysql", "root@unix("+filepath.Join(server.Dir, "m.sock")+")/")
-		_, err := root.Exec("SET GLOBAL read_only = 1")
-		require.NoError(t, err)
-		_, err = sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix})
+		set := func(setting string) {
+			t.Helper()
+			_, err := root.Exec("SET GLOBAL " + setting)
+			require.NoError(t, err)
+		}
+		accepted := func() {
+			t.Helper()
+			s, err := sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix})
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+		}
+		set("innodb_flush_log_at_trx_commit = 1")
+		for _, lost := range []string{"0", "100"} { // the first is what MariaDB has
+			set("sync_binlog = " + lost)
+			refused(t, db, prefix, "sync_binlog is not 1")
+		}
+		set("innodb_flush_log_at_trx_commit = 3")
+		accepted()
+		set("innodb_flush_log_at_trx_commit = 1")
+		set("sync_binlog = 1")
+		accepted()
+
+		set("read_only = 1")
+		_, err := sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix})
 		require.ErrorContains(t, err, "read-only")
-		_, err = root.Exec("SET GLOBAL read_only = 0") // for the tables to be dropped
-		require.NoError(t, err)
+		set("read_only = 0") // for the tables to be dropped
 	})
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
-		file := sqliteFile(t)
+		file, _, _ := strings.Cut(sqliteFile(t), "?")
 		prefix := migrated(t, openDB(t, "sqlite", file))
 		for parameter, want := range map[string]string{
 			"_pragma=synchronous(NORMAL)":  "synchronous is 1",
 			"_pragma=synchronous(OFF)":     "synchronous is 0",
 			"_pragma=journal_mode(MEMORY)": "journal_mode is memory",
 			"_pragma=journal_mode(OFF)":    "journal_mode is off",
+			"_pragma=synchronous(FULL)":    "synchronous is 2 with journal_mode delete",
 		} {
 			refused(t, openDB(t, "sqlite", with(file, parameter)), prefix, want)
+		}
+		refused(t, openDB(t, "sqlite3", with(file, "_synchronous=FULL")), prefix, "synchronous is 2 with journal_mode delete")
+		for _, parameters := range []string{
+			"_pragma=journal_mode(TRUNCATE)&_pragma=synchronous(FULL)",
+			"_pragma=journal_mode(PERSIST)&_pragma=synchronous(FULL)",
+			"_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)", // stays, so it is the last
+		} {
+			s, err := sqlstore.New(t.Context(), openDB(t, "sqlite", with(file, parameters)), sqlstore.Options{Prefix: prefix})
+			require.NoError(t, err, parameters)
+			require.NoError(t, s.Close())
 		}
 		_, err := sqlstore.New(t.Context(), openDB(t, "sqlite", with(file, "_pragma=query_only(1)")), sqlstore.Options{Prefix: prefix})
 		require.ErrorContains(t, err, "read-only")

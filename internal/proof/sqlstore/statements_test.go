@@ -229,6 +229,72 @@ func TestStatementsOfOtherProcesses(t *testing.T) {
 	require.True(t, begins(r.take(), "SELECT false; WITH meters"))
 }
 
+// S-52 S-53: a change that conceals whom it is about takes the same statements whoever that is.
+func TestConcealedStatements(t *testing.T) {
+	everyServer(t, func(t *testing.T, k server) {
+		r, db := record(t, k.driver, k.dsn(t))
+		db.SetMaxOpenConns(2)
+		o := sqlstore.Options{Prefix: fresh(t, db)}
+		here, there := openStore(t, db, o), openStore(t, db, o)
+		want := map[string][2]string{
+			"pgx": {"SELECT false; WITH meters", "SELECT false; WITH meters"},
+			"mysql": {
+				"BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; INSERT INTO challenge; COMMIT",
+				"BEGIN READ COMMITTED; SELECT id … FOR UPDATE; INSERT INTO meter; SELECT name, meter; INSERT INTO meter; UPDATE challenge; COMMIT",
+			},
+			"sqlite": {
+				"BEGIN IMMEDIATE; SELECT id; SELECT name, meter; INSERT INTO meter; INSERT INTO challenge; COMMIT",
+				"BEGIN IMMEDIATE; SELECT id; SELECT name, meter; INSERT INTO meter; UPDATE challenge; COMMIT",
+			},
+		}
+		want["sqlite3"] = want["sqlite"]
+		silent := func(who string, cost int64) []otp.Charge {
+			c := chargesOf("r"+who, "s"+who)
+			for i := range c {
+				c[i].Cost, c[i].Silent = cost, true
+			}
+			return c
+		}
+		request := func(s *sqlstore.Store, id, who string, cost int64) (otp.Outcome, error) {
+			return s.PutCharged(t.Context(), pending(id), silent(who, cost), noon)
+		}
+		resend := func(s *sqlstore.Store, id, who string, cost int64) (otp.Outcome, error) {
+			return s.ReissueCharged(t.Context(), id, right, 2, silent(who, cost), noon)
+		}
+		for i, class := range []struct {
+			name    string
+			before  []*sqlstore.Store // that charged them
+			cost    int64
+			refused bool
+		}{
+			{"never seen", nil, 1, false},
+			{"known here", []*sqlstore.Store{here}, 1, false},
+			{"known to another process", []*sqlstore.Store{there}, 1, false},
+			{"known here, then to another process", []*sqlstore.Store{here, there}, 1, false},
+			{"never seen, refused", nil, 11, true},
+			{"known here, refused", []*sqlstore.Store{here}, 10, true},
+			{"known to another process, refused", []*sqlstore.Store{there}, 10, true},
+		} {
+			for j, do := range []func(s *sqlstore.Store, id, who string, cost int64) (otp.Outcome, error){request, resend} {
+				id := fmt.Sprint("id-", i, j)
+				if j == 1 {
+					put(t, there, id)
+				}
+				for _, s := range class.before {
+					putCharged(t, s, id+"before"+fmt.Sprint(s == here), "r"+id, "s"+id)
+				}
+				r.take()
+				out, err := do(here, id, id, class.cost)
+				require.NoError(t, err, class.name)
+				require.True(t, out.Applied, class.name)
+				require.Equal(t, class.refused, out.Refused != nil, class.name)
+				said := slices.DeleteFunc(r.take(), func(text string) bool { return strings.HasPrefix(text, "PREPARE ") })
+				assert.True(t, begins(said, want[k.driver][j]), "%s: want %s, said\n%s", class.name, want[k.driver][j], strings.Join(said, "\n"))
+			}
+		}
+	})
+}
+
 // S-84: with an audit, what PostgreSQL is told to change it writes down in the same statement,
 // and a refusal costs one more. The others write it in the transaction of the change.
 func TestAuditedStatements(t *testing.T) {

@@ -1,14 +1,31 @@
-package machine_test
+// Package judge checks properties that have to fail: a machine that finds nothing proves
+// nothing.
+package judge
 
 import (
 	"fmt"
 	"runtime"
+
+	"pgregory.net/rapid"
 )
+
+// Check is rapid.Check for a property that is expected to fail. It reports whether it did,
+// and what was wrong first.
+func Check(name string, property func(*rapid.T)) (wrong string, failed bool) {
+	j := &judge{name: name}
+	done := make(chan struct{})
+	go func() { // since a judge ends its goroutine
+		defer close(done)
+		rapid.Check(j, property)
+	}()
+	<-done
+	return j.wrong, j.failed
+}
 
 // A judge is a rapid.TB that only remembers that a property failed, and why.
 type judge struct {
 	name   string
-	said   string
+	wrong  string
 	failed bool
 }
 
@@ -29,8 +46,8 @@ func (j *judge) FailNow() {
 
 func (j *judge) Errorf(format string, args ...any) {
 	j.Fail()
-	if j.said == "" {
-		j.said = fmt.Sprintf(format, args...)
+	if j.wrong == "" {
+		j.wrong = fmt.Sprintf(format, args...)
 	}
 }
 
