@@ -12,7 +12,7 @@ import (
 // because strangers filled the store: a record grows by the digests of its
 // resends, a meter by its charges.
 type Bounds struct {
-	// Entries is how many records, meters and counters are held.
+	// Entries is how many records, meters, counters and keys of credentials are held.
 	// Zero means 1 Mi, some two hundred thousand challenges.
 	Entries int64
 

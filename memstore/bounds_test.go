@@ -165,7 +165,7 @@ func TestReclaimsEnough(t *testing.T) {
 		}
 	}
 	r := record(1, start)
-	r.ID, r.Sealed, r.Digests = strings.Repeat("x", 128), make([]byte, 4<<10), make([]byte, 4<<10)
+	r.ID, r.Sealed, r.Digests = strings.Repeat("x", 128), make([]byte, 4<<10), make([]byte, otp.MaxDigests*otp.DigestSize)
 	room := forgettable(perHour, start)
 	_, err := s.PutCharged(ctx, r, charges(1, start), room.Add(-1))
 	require.ErrorIs(t, err, memstore.ErrFull)

@@ -79,7 +79,6 @@ func (s *Store) ReissueCharged(ctx context.Context, id string, digest []byte, li
 	if live < 0 {
 		return otp.Outcome{}, errors.New("memstore: live negative")
 	}
-	live = min(live, maxDigests/otp.DigestSize)
 	if len(id) > maxKey {
 		return otp.Outcome{}, otp.ErrNotFound
 	}
@@ -119,7 +118,7 @@ func (s *Store) reissueCharged(id string, digest []byte, live int, c []otp.Charg
 	return otp.Outcome{Record: r, Applied: true, Refused: refused}, nil
 }
 
-// GiveAll is Give for each of c. Other calls may come between two of them.
+// GiveAll is Give for each of c, in one atomic step.
 func (s *Store) GiveAll(ctx context.Context, c []otp.Charge) error {
 	if err := done(ctx); err != nil {
 		return err
@@ -127,8 +126,24 @@ func (s *Store) GiveAll(ctx context.Context, c []otp.Charge) error {
 	if err := checkCharges(c); err != nil {
 		return err
 	}
-	for i := range c {
-		s.give(c[i].Key, c[i].Cost, c[i].Limits, c[i].At)
+	var few [fewCharges]metered
+	held := s.hold("", c, few[:0])
+	defer s.unlock(held.locks)
+	for i, m := range held.meters {
+		if m.first != i || m.cell == 0 {
+			continue // given with the first of its key, or forgotten and so full again
+		}
+		sh := s.shard(m.hash)
+		left := otp.Meter(sh.value(m.cell))
+		for j := i; j < len(c); j++ {
+			if held.meters[j].first == i {
+				left = left.Give(c[j].Cost, c[j].Limits, c[j].At)
+			}
+		}
+		sh.setMeter(m.cell, c[i].Key, m.hash, left)
+		if len(left) > 0 {
+			sh.hasten(m.cell, left.Expires().UnixMicro())
+		}
 	}
 	return nil
 }
@@ -150,9 +165,13 @@ type held struct {
 	meters []metered // beside the charges
 }
 
+// hold finds a record, unless id is empty, and the meters of c.
 func (s *Store) hold(id string, c []otp.Charge, few []metered) held {
-	h := held{hash: maphash.String(s.seed, id), meters: few}
-	h.locks.add(h.hash)
+	h := held{meters: few}
+	if id != "" {
+		h.hash = maphash.String(s.seed, id)
+		h.locks.add(h.hash)
+	}
 	for i := range c {
 		hash, first := maphash.String(s.seed, c[i].Key), 0
 		for first < i && (h.meters[first].hash != hash || c[first].Key != c[i].Key) {
@@ -164,7 +183,9 @@ func (s *Store) hold(id string, c []otp.Charge, few []metered) held {
 	s.lock(h.locks)
 	// One pass over the indexes and another over the entries: memory is far away,
 	// and like this the processor waits for all of a pass at once.
-	h.record = s.shard(h.hash).candidate(h.hash)
+	if id != "" {
+		h.record = s.shard(h.hash).candidate(h.hash)
+	}
 	for i := range h.meters {
 		m := &h.meters[i]
 		m.cell = s.shard(m.hash).candidate(m.hash)

@@ -239,3 +239,30 @@ func TestChargesAtTheirOwnTime(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, otp.Decision{RetryAfter: time.Hour}, d, "what was given back was the early one")
 }
+
+// What gives nothing back leaves meters as they are, also those that share a shard's
+// memory while they are read.
+func TestGiveAllOfNothing(t *testing.T) {
+	t.Parallel()
+	ctx, s := t.Context(), memstore.New()
+	limits := []otp.Limit{{N: 16, Per: time.Hour}}
+	none := make([]otp.Charge, 1000)
+	for i := range none {
+		none[i] = otp.Charge{Key: name(i), Limits: limits, At: start}
+		for j := range 8 + i%8 { // of more than one cell
+			d, err := s.Take(ctx, name(i), 1, limits, start.Add(time.Duration(j)*time.Second))
+			require.NoError(t, err)
+			require.True(t, d.OK)
+		}
+	}
+	require.NoError(t, s.GiveAll(ctx, none))
+	for i := range none {
+		has := int64(16 - 8 - i%8)
+		d, err := s.Take(ctx, name(i), has+1, limits, start.Add(time.Minute))
+		require.NoError(t, err)
+		require.False(t, d.OK, i)
+		d, err = s.Take(ctx, name(i), has, limits, start.Add(time.Minute))
+		require.NoError(t, err)
+		require.True(t, d.OK, i)
+	}
+}

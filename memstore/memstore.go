@@ -1,5 +1,5 @@
-// Package memstore keeps challenges, limits and counters in the memory of one
-// process. It needs no server and no set-up:
+// Package memstore keeps challenges, limits, counters and credentials in the memory of
+// one process. It needs no server and no set-up:
 //
 //	svc, err := otp.New(otp.Config{Store: memstore.New(), …})
 //
@@ -7,10 +7,10 @@
 //
 // A [Store] implements every store contract of package otp, and each call that
 // decides is one atomic step. It is bounded: when it is full it refuses what is
-// new with [ErrFull] and goes on serving what it holds. It never forgets a live
-// record, a used code before its time, a limit that can still refuse or a counter
-// to make room, so filling it up gains an attacker no fresh attempts. It takes the
-// time from its callers alone and starts no goroutine.
+// new with [ErrFull] and goes on serving what it holds. To make room it never forgets
+// a live record, a used code before its time, a limit that can still refuse, a counter,
+// or credentials that somebody has, so filling it up gains an attacker no fresh
+// attempts. It takes the time from its callers alone and starts no goroutine.
 //
 // # What is not
 //
@@ -21,10 +21,12 @@
 //   - every limit and every guess ledger is empty: who can make the process
 //     restart, or waits for the next deployment, gets all guesses and all
 //     messages anew;
-//   - the counters of TOTP and HOTP are gone: a code of an authenticator app
-//     that was used just before is accepted once more while its time step lasts,
-//     and every HOTP code from the credential's starting counter on is accepted
-//     again.
+//   - authenticator apps, hardware tokens and recovery codes are gone: nobody can
+//     use theirs, and who has somebody's session can enroll a new one without the
+//     proof of an old one;
+//   - a program that keeps seeds of its own and their counters here accepts the
+//     code of an app that was used just before once more while its time step
+//     lasts, and every HOTP code from the starting counter on again.
 //
 // And two replicas behind a load balancer admit everything twice, or find
 // nothing. So a memstore suits tests, and services that run as one process and
@@ -57,17 +59,16 @@ import (
 	"otp.example/otp"
 )
 
-// ErrFull is returned where a new record, meter or counter would exceed the
-// [Bounds]. Nothing has changed then. It is a fault, so a service that gets it
-// denies.
+// ErrFull is returned where a new record, meter, counter or key of credentials would
+// exceed the [Bounds]. Nothing has changed then. It is a fault, so a service that gets
+// it denies.
 var ErrFull = errors.New("memstore: full")
 
-// The first two are the bounds of [otp.Record] and [otp.Charge]. It has none for
-// Digests; this is more than any service keeps.
+// The bounds of [otp.Record] and [otp.Charge].
 const (
 	maxKey     = 128
 	maxSealed  = 4 << 10
-	maxDigests = 4 << 10
+	maxDigests = otp.MaxDigests * otp.DigestSize
 )
 
 // pruneBatch is for how many entries Prune keeps a shard locked, so that no other
@@ -78,7 +79,7 @@ const pruneBatch = 256
 // for the largest record and its meters.
 const reclaimBatch = 128
 
-// A Store keeps records, meters and counters in memory. It is safe for concurrent
+// A Store keeps records, meters, counters and credentials in memory. It is safe for concurrent
 // use. Make one with [New] or [NewBounded].
 type Store struct {
 	seed    maphash.Seed
@@ -220,30 +221,7 @@ func (s *Store) take(key string, cost int64, limits []otp.Limit, now time.Time) 
 
 // Give returns what a Take charged.
 func (s *Store) Give(ctx context.Context, key string, cost int64, limits []otp.Limit, at time.Time) error {
-	if err := done(ctx); err != nil {
-		return err
-	}
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	s.give(key, cost, limits, at)
-	return nil
-}
-
-func (s *Store) give(key string, cost int64, limits []otp.Limit, at time.Time) {
-	h := maphash.String(s.seed, key)
-	sh := s.shard(h)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	i := sh.find(kindMeter, key, h)
-	if i == 0 {
-		return // forgotten, and so full again
-	}
-	m := otp.Meter(sh.value(i)).Give(cost, limits, at)
-	sh.setMeter(i, key, h, m)
-	if len(m) > 0 {
-		sh.hasten(i, m.Expires().UnixMicro())
-	}
+	return s.GiveAll(ctx, []otp.Charge{{Key: key, Cost: cost, Limits: limits, At: at}})
 }
 
 // Advance sets key to counter and reports true if counter is greater than the
@@ -275,8 +253,8 @@ func (s *Store) Advance(ctx context.Context, key string, counter uint64) (bool, 
 	return true, nil
 }
 
-// Prune forgets at most max records and meters that expired at or before the
-// given time and reports how many. Its cost depends on how many there are, not on
+// Prune forgets at most max records, meters and credentials that expired at or before
+// the given time and reports how many. Its cost depends on how many there are, not on
 // how many entries the store holds. It locks a small part of the store at a time,
 // so other calls go on. If ctx ends it reports what it has forgotten until then
 // and the error.

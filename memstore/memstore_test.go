@@ -1,6 +1,7 @@
 package memstore_test
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -30,6 +31,7 @@ func TestRoundTrip(t *testing.T) {
 		"nothing sealed":   func(r *otp.Record) { r.Sealed = nil },
 		"neither":          func(r *otp.Record) { r.Digests, r.Sealed = nil, nil },
 		"several digests":  func(r *otp.Record) { r.Digests = append(right(2), right(3)...) },
+		"the most digests": func(r *otp.Record) { r.Digests = bytes.Repeat(right(2), otp.MaxDigests) },
 		"the most sealed":  func(r *otp.Record) { r.Sealed = make([]byte, 4<<10) },
 		"the shortest ID":  func(r *otp.Record) { r.ID = "x" },
 		"the longest ID":   func(r *otp.Record) { r.ID = strings.Repeat("y", 128) },
@@ -136,7 +138,7 @@ func TestBadArguments(t *testing.T) {
 			return err
 		}},
 		{"record Digests longer", func(s *memstore.Store) error {
-			_, _, err := s.Put(ctx, with(func(r *otp.Record) { r.Digests = make([]byte, 1<<20) }), start)
+			_, _, err := s.Put(ctx, with(func(r *otp.Record) { r.Digests = make([]byte, (otp.MaxDigests+1)*otp.DigestSize) }), start)
 			return err
 		}},
 		{"key longer", func(s *memstore.Store) error {
@@ -180,7 +182,7 @@ func TestReissueWithAbsurdLive(t *testing.T) {
 		got, ok, err := s.Reissue(t.Context(), r.ID, right(i), math.MaxInt, start)
 		require.NoError(t, err)
 		require.True(t, ok)
-		require.Len(t, got.Digests, min(i+2, 128)*otp.DigestSize)
+		require.Len(t, got.Digests, min(i+2, otp.MaxDigests)*otp.DigestSize)
 		require.Equal(t, right(i), got.Digests[len(got.Digests)-otp.DigestSize:])
 	}
 }

@@ -7,8 +7,9 @@
 //
 // # Your own templates
 //
-// Config.Templates is a file system, an embed.FS or os.DirFS, with files of
-// text/template that take the place of the default ones:
+// Config.Templates is a file system with files of text/template that take the place of the
+// default ones: os.DirFS, or an embed.FS, through fs.Sub if they are in a directory of their
+// own.
 //
 //	en/email.txt                   e-mail in English: "Subject: …", an empty line, the text
 //	en/email/payment.txt           the same for the usage "payment"
@@ -33,13 +34,15 @@
 //	.Spoken      the code for a voice: "4, 9, 3, 8, 1, 7"
 //	.Lifetime    how long it is valid, in words: "5 minutes"; "5 min" in languages of yours
 //	.TTL         the same as a time.Duration
-//	.Purpose     what it is for, in words: "logging in"; empty for usages of yours
+//	.Purpose     what it is for, in words of the language: "logging in", to follow "for";
+//	             "zum Anmelden", "pour vous connecter"; empty for usages of yours
 //	.Binding     the transaction that it confirms, or empty
 //	.App         Config.App
 //
 // and one of HTML also .Subject, .Paragraphs (of the text; one of them is the code), .Lang
 // and .Dir ("ltr" or "rtl"). Empty lines that follow another are removed, so a line that
-// may be empty needs no care.
+// may be empty needs no care. The default HTML makes the first paragraph its heading and
+// shows a paragraph large that is nothing but the code: put that between empty lines.
 //
 // # What holds whatever a template says
 //

@@ -64,7 +64,7 @@ func (t templates) read(fsys fs.FS) error {
 		}
 		k, ok := parsePath(strings.TrimSuffix(file, ext), ext)
 		if !ok {
-			return fmt.Errorf("otp: message: %s is not where a template is looked for", file)
+			return fmt.Errorf("otp: message: %s is not where a template is looked for: a path begins with a language, \"tenants\" or \"email.html\"", file)
 		}
 		b, err := fs.ReadFile(fsys, file)
 		if err != nil {

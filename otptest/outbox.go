@@ -98,7 +98,7 @@ func (o *Outbox) Wait(t testing.TB, n int) {
 		select {
 		case <-grown:
 		case <-timeout.C:
-			t.Fatalf("otptest: %d messages were sent, not %d", have, n)
+			t.Fatalf("otptest: %d of %d messages were sent; a recipient gets one in 30 seconds of the service's clock: see Clock.Advance", have, n)
 			return
 		}
 	}

@@ -23,7 +23,7 @@ func NewService(t testing.TB, edit ...func(*otp.Config)) (*otp.Service, *Outbox,
 	t.Helper()
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	keys, err := otp.NewKeyring(otp.Key{ID: "test", Secret: secret})
+	keys, err := otp.NewKeyring(otp.Key{ID: "test", Secret: secret}, otp.Key{ID: otp.IndexKeyID, Secret: secret})
 	if err != nil {
 		t.Fatalf("otptest: %v", err)
 	}

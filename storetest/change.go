@@ -177,6 +177,20 @@ func reissueKeeps(ctx context.Context, s otp.Store) error {
 			}
 		}
 	}
+	// There is no room for more than otp.MaxDigests, however many are to live.
+	r := newRecord(now)
+	for range otp.MaxDigests - 1 {
+		r.Digests = append(r.Digests, newDigest()...)
+	}
+	full, err := begin(ctx, s, r, digests)
+	if err != nil {
+		return err
+	}
+	full.reissue(ctx, "of one code more than there is room for, keeping all", newDigest(), otp.MaxDigests+1, now)
+	full.get(ctx, "after that")
+	if err := full.err(); err != nil {
+		return err
+	}
 	// A send without a code leaves those that work.
 	c, err := begin(ctx, s, newRecord(now), state)
 	if err != nil {
@@ -192,7 +206,7 @@ func reissueKeeps(ctx context.Context, s otp.Store) error {
 
 // keepRace adds codes at once, of which none may be lost: it is on its way to somebody.
 func keepRace(ctx context.Context, s otp.Store) error {
-	const live = 16
+	const live = otp.MaxDigests
 	r := newRecord(now)
 	r.MaxSends = 2 * live
 	if _, err := begin(ctx, s, r, state); err != nil {

@@ -193,11 +193,19 @@ func chargeAllOrNone(ctx context.Context, s otp.ChargingStore) error {
 	again.expect(ctx, "of a canceled record", false, nil, nil, a.charge(1))
 	check(again, "of a canceled record", a)
 	a = newAccount(ctx, s, 3, 0)
-	out, err := s.ReissueCharged(ctx, newName(), newDigest(), 2, []otp.Charge{a.charge(1)}, now)
-	if out.Applied || !errors.Is(err, otp.ErrNotFound) {
-		errs = append(errs, fmt.Errorf("ReissueCharged of an ID that was never put: was %s with error %s; it should be refused with otp.ErrNotFound", doneName(out.Applied), errorText(err)))
+	full := newAccount(ctx, s, 2, 2)
+	for what, charges := range map[string][]otp.Charge{
+		"with a charge that fits":         {a.charge(1)},
+		"with a charge that does not fit": {full.charge(1)},
+		"with both":                       {a.charge(1), full.charge(1)},
+	} {
+		what = "ReissueCharged of an ID that was never put, " + what
+		out, err := s.ReissueCharged(ctx, newName(), newDigest(), 2, charges, now)
+		if out.Applied || !errors.Is(err, otp.ErrNotFound) {
+			errs = append(errs, fmt.Errorf("%s: was %s with error %s; it should be refused with otp.ErrNotFound", what, doneName(out.Applied), errorText(err)))
+		}
 	}
-	errs = append(errs, settle(ctx, "ReissueCharged of an ID that was never put", a))
+	errs = append(errs, settle(ctx, "ReissueCharged of an ID that was never put", a, full))
 	if err := some(errs); err != nil {
 		return err
 	}

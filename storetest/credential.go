@@ -154,20 +154,26 @@ func keepsUntil(ctx context.Context, s otp.CredentialStore) error {
 }
 
 func listFindsAll(ctx context.Context, s otp.CredentialStore) error {
-	missing := map[string]bool{}
-	for range 3 * crowd {
+	missing, gone := map[string]*wallet{}, map[string]bool{}
+	value := newValue()
+	add := func() *wallet {
 		w := newWallet(s)
-		w.swap(ctx, "of a new key", nil, newValue(), time.Time{}, true)
-		if err := w.err(); err != nil {
+		w.swap(ctx, "of a new key", nil, value, time.Time{}, true)
+		missing[w.key] = w
+		return w
+	}
+	forget := func(w *wallet) error {
+		w.swap(ctx, "by nothing", value, nil, time.Time{}, true)
+		gone[w.key] = true
+		delete(missing, w.key)
+		return w.err()
+	}
+	for range 3 * crowd {
+		if err := add().err(); err != nil {
 			return err
 		}
-		missing[w.key] = true
 	}
-	gone := newWallet(s)
-	value := newValue()
-	gone.swap(ctx, "of a new key", nil, value, time.Time{}, true)
-	gone.swap(ctx, "by nothing", value, nil, time.Time{}, true)
-	if err := gone.err(); err != nil {
+	if err := forget(add()); err != nil {
 		return err
 	}
 	cursor := ""
@@ -177,10 +183,17 @@ func listFindsAll(ctx context.Context, s otp.CredentialStore) error {
 			return fmt.Errorf("ListCredentials: the error is %w and should be nil", err)
 		}
 		for _, key := range keys {
-			if key == gone.key {
+			if gone[key] {
 				return errors.New("ListCredentials: returned a key that has no value any more")
 			}
-			delete(missing, key)
+		}
+		// What was found is forgotten, so the rest moves up where positions are counted.
+		for _, key := range keys {
+			if w := missing[key]; w != nil {
+				if err := forget(w); err != nil {
+					return err
+				}
+			}
 		}
 		if next == "" {
 			if len(missing) > 0 {

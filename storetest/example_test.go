@@ -18,6 +18,7 @@ func Example() {
 		storetest.RunCounter(t, func(testing.TB) otp.CounterStore { return memstore.New() })
 		storetest.RunCharging(t, func(testing.TB) otp.ChargingStore { return memstore.New() })
 		storetest.RunPruner(t, func(testing.TB) storetest.PruningStore { return memstore.New() })
+		storetest.RunCredential(t, func(testing.TB) otp.CredentialStore { return memstore.New() })
 	}
 	fmt.Println("certified:", passes(testStore))
 	// Output: certified: true

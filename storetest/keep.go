@@ -69,7 +69,10 @@ func roundTrip(ctx context.Context, s otp.Store) error {
 	typical.ExpiresAt = now.Add(5*time.Minute + 89*tick)
 
 	full := newRecord(now)
-	full.Digests = slices.Concat(newDigest(), newDigest(), newDigest(), make([]byte, otp.DigestSize))
+	full.Digests = make([]byte, otp.DigestSize)
+	for range otp.MaxDigests - 1 {
+		full.Digests = append(full.Digests, newDigest()...)
+	}
 	full.Sealed = make([]byte, 4<<10)
 	for i := range full.Sealed {
 		full.Sealed[i] = byte(i) // among them what is special in texts and protocols

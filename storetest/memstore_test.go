@@ -8,15 +8,6 @@ import (
 	"otp.example/otp/storetest"
 )
 
-func TestMemstore(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(testing.TB) otp.Store { return memstore.New() })
-	storetest.RunLimiter(t, func(testing.TB) otp.Limiter { return memstore.New() })
-	storetest.RunCounter(t, func(testing.TB) otp.CounterStore { return memstore.New() })
-	storetest.RunCharging(t, func(testing.TB) otp.ChargingStore { return memstore.New() })
-	storetest.RunPruner(t, func(testing.TB) storetest.PruningStore { return memstore.New() })
-}
-
 // All cases on one store, as in a database that is never emptied.
 func TestMemstoreShared(t *testing.T) {
 	t.Parallel()
@@ -25,6 +16,7 @@ func TestMemstoreShared(t *testing.T) {
 		storetest.Run(t, func(testing.TB) otp.Store { return s })
 		storetest.RunLimiter(t, func(testing.TB) otp.Limiter { return s })
 		storetest.RunCounter(t, func(testing.TB) otp.CounterStore { return s })
+		storetest.RunCredential(t, func(testing.TB) otp.CredentialStore { return s })
 		storetest.RunCharging(t, func(testing.TB) otp.ChargingStore { return s })
 		storetest.RunPruner(t, func(testing.TB) storetest.PruningStore { return s })
 	}

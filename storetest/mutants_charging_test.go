@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -140,6 +141,18 @@ var chargingMutants = []mutant[otp.ChargingStore]{
 		rejectedBy: "ChargeAllOrNone", mistake: "makes one of many charges only",
 		also: "SilentRefusal ChargedWindowBound GiveAllReturns",
 		make: charging(func(c []otp.Charge, _ time.Time) []otp.Charge { return c[:min(1, len(c))] }),
+	},
+	{
+		rejectedBy: "ChargeAllOrNone", mistake: "asks the charges before it looks for the record",
+		make: brokenCharging{reissues: func(s *reference, ctx context.Context, id string, digest []byte, live int, c []otp.Charge, now time.Time) (otp.Outcome, error) {
+			out, err := s.ReissueCharged(ctx, id, digest, live, c, now)
+			if errors.Is(err, otp.ErrNotFound) {
+				if refused := s.refusal(c, false); refused != nil {
+					return otp.Outcome{Refused: refused}, nil
+				}
+			}
+			return out, err
+		}}.make,
 	},
 	{
 		rejectedBy: "LiveWinsOverRefusal", mistake: "asks the charges before the live record",

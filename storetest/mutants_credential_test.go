@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"strconv"
 	"time"
 
 	"otp.example/otp"
@@ -181,6 +182,19 @@ var credentialMutants = []mutant[otp.CredentialStore]{
 		make: brokenWallet{lists: func(s *reference, ctx context.Context, cursor string, limit int) ([]string, string, error) {
 			keys, next, err := s.ListCredentials(ctx, cursor, limit)
 			return keys[:max(0, len(keys)-1)], next, err
+		}}.make,
+	},
+	{
+		rejectedBy: "ListFindsAll", mistake: "counts how many it has returned",
+		make: brokenWallet{lists: func(s *reference, ctx context.Context, cursor string, limit int) ([]string, string, error) {
+			all, _, err := s.everyKey(ctx)
+			from, _ := strconv.Atoi(cursor)
+			from = min(from, len(all))
+			to := min(from+limit, len(all))
+			if to == len(all) {
+				return all[from:], "", err
+			}
+			return all[from:to], strconv.Itoa(to), err
 		}}.make,
 	},
 	{

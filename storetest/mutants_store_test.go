@@ -467,6 +467,19 @@ var storeMutants = []mutant[otp.Store]{
 		}}.make,
 	},
 	{
+		rejectedBy: "ReissueKeeps", mistake: "keeps as many codes as it is told to",
+		make: broken{reissues: func(s *reference, c call) (otp.Record, bool, error) {
+			return s.change(c.ctx, c.id, func(r *otp.Record) bool {
+				all := slices.Concat(r.Digests, c.bytes)
+				applied := r.Reissue(c.bytes, c.live, c.now)
+				if applied && len(c.bytes) > 0 {
+					r.Digests = all[max(0, len(all)-c.live*otp.DigestSize):]
+				}
+				return applied
+			})
+		}}.make,
+	},
+	{
 		rejectedBy: "ReissueKeeps", mistake: "loses the code of a concurrent call",
 		make: broken{reissues: func(s *reference, c call) (otp.Record, bool, error) {
 			read := s.peek(c.id)
@@ -586,6 +599,14 @@ var storeMutants = []mutant[otp.Store]{
 			r.Sealed, _, _ = bytes.Cut(r.Sealed, []byte{0})
 			return r
 		}}.make,
+	},
+	{
+		rejectedBy: "RoundTrip", mistake: "has no room for many codes",
+		make: everywhere{shown: func(r otp.Record) otp.Record {
+			r.Digests = r.Digests[:min(len(r.Digests), 15*otp.DigestSize)]
+			return r
+		}}.make,
+		also: "ReissueKeeps",
 	},
 	{
 		rejectedBy: "RoundTrip", mistake: "returns no Sealed after Spend",
