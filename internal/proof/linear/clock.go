@@ -26,7 +26,9 @@ type virtualClock struct {
 	Skew  time.Duration
 }
 
-const speed = 600
+// speed makes half a minute, which a person waits for a second message, 13 milliseconds: a
+// history of a fast store takes some 100.
+const speed = 2400
 
 // maxSkew is how far the clocks of processes may be off, either way.
 const maxSkew = 30 * time.Second

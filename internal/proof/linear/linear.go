@@ -114,8 +114,9 @@ func Run(t *testing.T, target Target) {
 	if given {
 		histories = 1
 	}
+	const enough = 10 // times as many, for what every second one shows
 	total := newTally(target.Name)
-	for i := 0; i < histories || !given && i < 3*histories && len(total.missing(kinds)) > 0; i++ {
+	for i := 0; i < histories || !given && i < enough*histories && len(total.missing(kinds)) > 0; i++ {
 		f := kinds[seed%uint64(len(kinds))]
 		h := record(t, target, f, seed)
 		if wrong := h.check(); len(wrong) > 0 {
