@@ -54,7 +54,7 @@ func TestServiceAllocations(t *testing.T) {
 			return err
 		})
 	}
-	atMost(43, "Request with 7 charges", request)
+	atMost(49, "Request with 7 charges", request)
 	atMost(6, "Verify, wrong code", count(func(i int) error {
 		a := answers[i]
 		a.Binding = "x"

@@ -3,6 +3,7 @@ package otp
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"otp.example/otp/internal/hide"
 )
@@ -13,18 +14,28 @@ const (
 	maxGap       = 8 // bytes between two symbols of a code that is spelled out
 )
 
-// clean drops the code and the recipient of m from s, however a provider may have spelled
-// them, and bounds its length.
-func clean(s string, m Message) string {
-	end := len(s)
-	if end > maxDirtyText {
+// clean drops the code and the recipient of m and what else is named from s, however a
+// provider may have spelled them, and bounds its length.
+func clean(s string, m Message, also ...string) string {
+	cut := len(s) > maxDirtyText
+	if cut {
 		s = s[:maxDirtyText]
-		end = maxDirtyText - maxCleanText // what the cut may have split is looked at and not shown
 	}
-	secrets := []string{symbols(m.Code.Reveal()), symbols(m.To)}
+	hidden := append(also, m.Code.Reveal(), m.To)
 	if local, _, found := strings.Cut(m.To, "@"); found {
 		name, _, _ := strings.Cut(local, "+")
-		secrets = append(secrets, symbols(local), symbols(name))
+		hidden = append(hidden, local, name)
+	}
+	secrets := make([]string, 0, len(hidden))
+	for _, h := range hidden {
+		if strings.ContainsFunc(h, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			s = strings.ReplaceAll(s, h, hide.Redacted) // it has more than symbols
+		}
+		secrets = append(secrets, symbols(h))
+	}
+	end := len(s)
+	if cut {
+		end = max(0, end-maxCleanText) // what the cut may have split is looked at and not shown
 	}
 	var b strings.Builder
 	for i := 0; i < end && b.Len() < maxCleanText; {

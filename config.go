@@ -30,8 +30,9 @@ type Config struct {
 
 	// TenantGuessLimit bounds all guesses against one tenant, in the same parts. From
 	// half of it on codes are longer; see Policy.Formats. Zero means 1e7 in 24
-	// hours: one account in a hundred days, whatever the number of accounts. At most
-	// 1e9.
+	// hours: one account in a hundred days, whatever the number of accounts. From 1e5 to
+	// 1e9: N is not a number of challenges. By default a challenge by SMS takes 10,000 parts
+	// until it succeeds, so N is 20,000 times the challenges that go unanswered in Per.
 	TenantGuessLimit Limit
 
 	// Guard may refuse a request before anything is charged or stored.
@@ -70,6 +71,10 @@ type Config struct {
 func DefaultGuessLimits() []Limit {
 	return []Limit{{N: 20_000, Per: day}, {N: 80_000, Per: 30 * day}, {N: 80_000}}
 }
+
+// minTenantGuesses is ten challenges by SMS. Whoever sets less has most likely taken N for
+// the number of challenges.
+const minTenantGuesses = 100_000
 
 func defaultTenantGuessLimit() Limit { return Limit{N: certainty / 100, Per: day} }
 
@@ -120,8 +125,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.TenantGuessLimit == (Limit{}) {
 		c.TenantGuessLimit = defaultTenantGuessLimit()
 	}
-	if l := c.TenantGuessLimit; l.N < 1 || l.N > certainty || l.Per < time.Minute || l.Per > maxWindow {
-		return c, errors.New("otp: Config.TenantGuessLimit is not N of 1 to 1e9 and Per of 1 minute to 31 days")
+	if l := c.TenantGuessLimit; l.N < minTenantGuesses || l.N > certainty || l.Per < time.Minute || l.Per > maxWindow {
+		return c, errors.New("otp: Config.TenantGuessLimit is not N of 1e5 to 1e9 (parts per 1e9, of which one challenge can take 10,000) and Per of 1 minute to 31 days")
 	}
 	if c.Guard == nil {
 		c.Guard = DefaultGuard()

@@ -34,8 +34,7 @@ const (
 )
 
 // An Event is one audit fact. It never holds a code, a handle or a full
-// recipient, and is safe to log. What is not known, or was never checked, is empty:
-// rejections name no channel.
+// recipient, and is safe to log. What is not known, or was never checked, is empty.
 type Event struct {
 	Type       EventType
 	Time       time.Time // UTC
@@ -47,10 +46,10 @@ type Event struct {
 	MaskedTo   string
 	Channel    Channel
 	Usage      Usage
-	Receipt    Receipt
-	Reason     string // for what is not plain from Type, of a small fixed set: the rejection, "limited_by_" and a scope, …
-	Err        error  // without codes, handles and recipients
-	Took       time.Duration
+	Receipt    Receipt       // of the sender; only EventSent has one
+	Reason     string        // for what is not plain from Type, of a small fixed set: the rejection, "limited_by_" and a scope, …
+	Err        error         // without codes, handles and recipients
+	Took       time.Duration // of EventSent and EventSendFailed: from before rendering to the sender's answer, the wait in a Queue included; else zero
 }
 
 // LogEvents returns an OnEvent that writes to l: faults as errors, what was refused

@@ -72,7 +72,7 @@ func ExampleService_Request() {
 	// Output:
 	// <nil> pending until 12:05:00 with 5 attempts
 	// NNNNNN is your code for login. It is valid for 5 minutes. Do not share it.
-	// otp: invalid request: To is not an E.164 number such as +15550100
+	// otp: invalid request: To is not an E.164 number such as +12025550100
 }
 
 func ExampleService_Verify() {

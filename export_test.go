@@ -5,6 +5,9 @@ import "flag"
 // Charging is what the service makes of a store that cannot charge by itself.
 var Charging = charging
 
+// Uniform is the generator that a Config without one has.
+var Uniform Generator = uniform{}
+
 // RaceEnabled is for tests that count allocations.
 const RaceEnabled = raceEnabled
 

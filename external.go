@@ -1,6 +1,13 @@
 package otp
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// errExternal tells whoever configures a service, with the first answer. A sender that is
+// called sees no policy, and Request does not know who will check the answer.
+var errExternal = errors.New("otp: a code that a provider checks needs a policy with LiveCodes 1 and MaxAttempts of 2 or more")
 
 // VerifyExternal checks an answer to a code that a provider made and keeps, for senders of
 // this module whose provider does. check asks the provider whether a code, in its one form,
@@ -9,6 +16,9 @@ import "context"
 // The attempt is counted before check is called. A right answer counts as two: the second
 // is the one that uses the challenge up, if nobody else has. So of MaxAttempts the last is
 // never checked, and a MismatchError does not count it among those left. A Challenge does.
+//
+// A policy under which no answer could succeed, or that reserves guesses for several codes
+// where the provider has one, is a fault.
 func (inner) VerifyExternal(ctx context.Context, s *Service, a Answer, check func(ctx context.Context, to, code string) (bool, error)) (Proof, error) {
 	p, e, err := s.verifyExternal(ctx, &a, check)
 	if isLabel(string(a.Usage)) {
@@ -50,6 +60,8 @@ func (s *Service) verifyExternal(ctx context.Context, a *Answer, check func(ctx 
 	switch {
 	case err != nil:
 		return Proof{}, e, err
+	case rec.MaxAttempts < 2 || p.liveCodes > 1:
+		return Proof{}, e, errExternal
 	case left < 0 || p.has(flagDecoy) || len(rec.Digests) == 0 || p.usage != a.Usage || p.binding != a.Binding:
 		return Proof{}, e, wrong
 	}

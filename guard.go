@@ -22,7 +22,7 @@ func (s *Service) guard(ctx context.Context, r *Request) error {
 	}
 	text := err.Error()
 	for _, route := range r.routes() {
-		text = clean(text, Message{To: route.To, Code: NewSecret(r.Subject)})
+		text = clean(text, Message{To: route.To}, r.Subject)
 	}
 	return &cleanError{err: err, text: text}
 }

@@ -49,7 +49,7 @@ func newWorld(t testing.TB, edit ...func(*otp.Config)) *world {
 	w := &world{t: t, store: &recorder{ChargingStore: memstore.New()}, box: &outbox{}, clock: newClock(), events: &events{}}
 	log := otp.LogEvents(slog.New(slog.NewJSONHandler(seen.log(), nil)))
 	cfg := otp.Config{
-		Store: w.store, Keyring: newKeyring(t), Now: w.clock.Now,
+		Store: w.store, Keyring: newKeyring(t), Now: w.clock.Now, Generator: &distinct{drawn: map[string]bool{"000000": true}},
 		Senders: map[otp.Channel]otp.Sender{otp.SMS: w.box, otp.Email: w.box, otp.Voice: w.box, otp.WhatsApp: w.box},
 		OnEvent: func(ctx context.Context, e otp.Event) {
 			log(ctx, e)
@@ -113,6 +113,25 @@ func wrong(code string) string {
 		last = '1'
 	}
 	return code[:len(code)-1] + string(last)
+}
+
+// A distinct is the usual generator, but makes no code twice, nor the one that tests take for a
+// wrong one: of a million codes two are equal now and then.
+type distinct struct {
+	mu    sync.Mutex
+	drawn map[string]bool
+}
+
+func (d *distinct) Generate(f otp.Format) (otp.Secret, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		code, err := otp.Uniform.Generate(f)
+		if err != nil || !d.drawn[code.Reveal()] {
+			d.drawn[code.Reveal()] = true
+			return code, err
+		}
+	}
 }
 
 type clock struct {

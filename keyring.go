@@ -192,10 +192,12 @@ func KeyringFromFile(path string) (*Keyring, error) {
 }
 
 // Add adds a key that opens what it sealed elsewhere. It seals nothing here until
-// [Keyring.Rotate] makes it primary.
+// [Keyring.Rotate] makes it primary. A keyring of one key, which is the index key without
+// being named so, takes another, but its first cannot be retired.
 func (kr *Keyring) Add(k Key) error { return kr.add(k, false) }
 
 // Rotate makes k primary, which may have been added before. Live challenges keep working.
+// For a keyring of one key see [Keyring.Add].
 func (kr *Keyring) Rotate(k Key) error { return kr.add(k, true) }
 
 func (kr *Keyring) add(k Key, primary bool) error {
@@ -238,6 +240,9 @@ func (kr *Keyring) Retire(id string) error {
 	if old == nil {
 		return errZeroKeyring
 	}
+	if id == IndexKeyID {
+		return errors.New("otp: Keyring: the index key cannot be retired")
+	}
 	if old.byID[id] == nil {
 		return fmt.Errorf("otp: Keyring: there is no key %q", id)
 	}
@@ -277,7 +282,7 @@ func (k Key) check() error {
 
 // weakKey finds keys that somebody typed or copied: a pattern that repeats, bytes that
 // count in equal steps, few different bytes, and prose. No random key, nor the hex or
-// base64 text of one, is found once in 2^30 draws.
+// base64 text of one, is found once in ten million draws.
 func weakKey(b []byte) bool {
 	for period := 1; period <= len(b)/2; period++ {
 		if bytes.Equal(b[period:], b[:len(b)-period]) {

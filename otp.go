@@ -85,7 +85,8 @@ type Request struct {
 	Reference string     // optional: the challenge is found by it instead of a handle (see Service.Reference); a live one of the same reference makes the request invalid; at most 256 bytes
 
 	// Policy overrides single fields of the policy for this challenge; each may only be
-	// stricter. Nil means none.
+	// stricter. ResendInterval and Limits must be zero: they are the policy's alone, since
+	// others' requests to the recipient count. Nil means none.
 	Policy *Policy
 
 	// Code is a caller's own code. It must be of one of the policy's formats. Empty
@@ -97,11 +98,17 @@ type Request struct {
 	// an account run low: codes are longer then, at all of its addresses. The store calls
 	// are equal in number with a ChargingStore that charges in one step; simple stores and
 	// Redis Cluster make others for a limited recipient.
+	//
+	// The person is not told of a limit either: a second request within ResendInterval, such
+	// as a double click, returns another challenge, for which no code is sent. Whoever keeps
+	// that handle cannot use the code that came. An IdempotencyKey for each form prevents it.
 	Conceal bool
 
-	// IdempotencyKey makes a repeated Request harmless. It must come from the server's
-	// session, never from the client alone, and be unguessable: whoever has it, the keys
-	// and the store can find the code. At most 256 bytes. Empty means none.
+	// IdempotencyKey makes a repeated Request harmless. The server must make it, unguessable:
+	// rand.Text() in a hidden field of a form, or in its session. Whoever knows it can ask for
+	// a handle of the same challenge, and with the keys and the store find the code. A client
+	// that sends back another one weakens its own challenges only. At most 256 bytes. Empty
+	// means none.
 	IdempotencyKey string
 
 	// Decoy runs every step but sending (an empty Subject gets a stand-in meter), for
@@ -144,13 +151,13 @@ type Challenge struct {
 	Status       Status
 	Channel      Channel
 	Usage        Usage
-	CodeFormat   Format // how its codes look, for the input field
-	CreatedAt    time.Time
+	CodeFormat   Format    // how its codes look, for the input field
+	CreatedAt    time.Time // UTC, as all its times
 	ExpiresAt    time.Time
 	ResendAt     time.Time // earliest useful Resend; zero if there is none
 	AttemptsLeft int
 	SendsLeft    int
-	Receipt      Receipt
+	Receipt      Receipt // the sender's; empty behind a Queue, for a repeat, and from Issue and Status
 }
 
 // A Status is what a caller sees of a challenge.

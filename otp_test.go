@@ -701,6 +701,13 @@ func TestGuardErrorsAreClean(t *testing.T) {
 			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), secret)
 		}
 	}
+	for _, subject := range []string{"李小龙", "Zoë"} {
+		other := login(number())
+		other.Subject = subject
+		_, err := w.Request(t.Context(), other)
+		require.ErrorIs(t, err, otp.ErrRefused)
+		require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), subject)
+	}
 }
 
 type guard func(otp.Request) error
@@ -777,6 +784,8 @@ func TestNewNamesTheField(t *testing.T) {
 		{"Config.GuessLimits", otp.Config{Store: store, Keyring: kr, Senders: senders, GuessLimits: []otp.Limit{{N: 2_000_000, Per: time.Hour}}}},
 		{"Config.GuessLimits", otp.Config{Store: store, Keyring: kr, Senders: senders, GuessLimits: make([]otp.Limit, 9)}},
 		{"Config.TenantGuessLimit", otp.Config{Store: store, Keyring: kr, Senders: senders, TenantGuessLimit: otp.Limit{N: -1, Per: time.Hour}}},
+		// A number of challenges, taken for parts.
+		{"Config.TenantGuessLimit is not N of 1e5 to 1e9 (parts per 1e9", otp.Config{Store: store, Keyring: kr, Senders: senders, TenantGuessLimit: otp.Limit{N: 99_999, Per: 24 * time.Hour}}},
 	} {
 		_, err := otp.New(tt.cfg)
 		require.ErrorContains(t, err, tt.field)

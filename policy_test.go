@@ -488,7 +488,7 @@ func TestPolicyKeys(t *testing.T) {
 		{Tenant: "\xff"},
 	} {
 		_, err := NewPolicies(Default, map[PolicyKey]Policy{k: {}})
-		require.ErrorContains(t, err, "Policy.key", "%v", k)
+		require.ErrorContains(t, err, "otp: PolicyKey has a ", "%v", k)
 		require.NotContains(t, err.Error(), "\n", "S-85")
 	}
 }

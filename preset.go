@@ -2,6 +2,7 @@ package otp
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 )
 
@@ -59,10 +60,10 @@ func (s Preset) check(k PolicyKey, p Policy) error {
 	}
 	at := func(err error) error { return fmt.Errorf("%w (policy of %s)", err, k) }
 	if (k.Channel != "" && !isLabel(string(k.Channel))) || (k.Usage != "" && !isLabel(string(k.Usage))) {
-		return at(badPolicy("key", "has a malformed channel or usage"))
+		return at(errors.New("otp: PolicyKey has a malformed channel or usage"))
 	}
 	if problem := checkText(k.Tenant, maxTenant); problem != "" {
-		return at(badPolicy("key", "has a tenant that "+problem))
+		return at(errors.New("otp: PolicyKey has a tenant that " + problem))
 	}
 	if err := p.validate(k); err != nil {
 		return at(err)

@@ -23,7 +23,8 @@ var (
 // A Queue is a [Sender] that takes messages at once and sends them from the workers
 // that Run starts, so that a caller's answer does not depend on the provider. It holds
 // a bounded number of messages, in memory only: what is waiting when the process dies
-// is lost, and the person asks again.
+// is lost, and the person asks again. Without Run nothing is sent, and nobody is told until
+// the queue is full.
 //
 // A message that was certainly not taken is tried again up to three times, with the same
 // Message.Key, as long as it is valid; after [ErrUndeliverable] it is not. After an unknown
@@ -71,8 +72,9 @@ func (q *Queue) put(e queued) error {
 	}
 }
 
-// Run sends what is in the queue until ctx ends. Then it takes no more, tries what is
-// left once each, and returns the reason of ctx when all is done. It may be called once.
+// Run sends what is in the queue, with 16 workers, until ctx ends. Then it takes no more,
+// tries what is left once each, and returns the reason of ctx when all is done: that takes
+// up to 10 seconds for every 16 messages that wait. It may be called once.
 func (q *Queue) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range queueWorkers {
@@ -108,7 +110,7 @@ func (q *Queue) deliver(ctx context.Context, e queued) {
 	pause := queuePause
 	for try := 1; time.Now().Before(e.deadline); try++ {
 		c, cancel := context.WithDeadline(calls, e.deadline)
-		e.m.TTL = time.Until(e.deadline) // what providers are told; the text has been rendered
+		e.m.TTL = time.Until(e.deadline).Round(time.Second) // what providers are told; the text has been rendered
 		receipt, err = send(c, q.to, e.m)
 		cancel()
 		if err == nil || try == queueTries || !notTaken(err) || errors.Is(err, ErrUndeliverable) || !sleep(ctx, pause) {
@@ -171,6 +173,9 @@ func Breaker(s Sender) Sender {
 			return receipt, err
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
+			if failures >= breakerFailures {
+				shut = time.Time{} // this one saw nothing: the next looks
+			}
 			return receipt, err // whoever asked has gone, which says nothing of the provider
 		}
 		failures++

@@ -40,7 +40,7 @@ func canonicalRecipient(c Channel, to string) (canonical, problem string) {
 	switch c {
 	case SMS, Voice, WhatsApp, Viber:
 		if !isE164(to) {
-			return "", "is not an E.164 number such as +15550100"
+			return "", "is not an E.164 number such as +12025550100"
 		}
 		return to, ""
 	case Email:

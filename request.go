@@ -189,6 +189,8 @@ func (d *draft) takeOwnCode() error {
 // put reserves, charges and stores in one call, with the shortest format whose guesses
 // the ledgers have room for.
 func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
+	ctx, done := undisturbed(ctx)
+	defer done()
 	silent := d.p.has(flagConceal)
 	if !d.p.has(flagFree) {
 		d.sends = d.meters.charges(make([]Charge, 0, 8), &d.policy, d.now, silent)

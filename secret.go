@@ -6,7 +6,7 @@ import "otp.example/otp/internal/hide"
 type hidden = hide.Hidden
 
 // A Secret prints as [redacted] in every format, log and encoding. The zero Secret
-// is empty. Secrets cannot be compared with ==, which would tell by its time.
+// is empty. Secrets cannot be compared with ==, whose timing would tell.
 type Secret struct {
 	hidden
 	// A function, because printers and differs that walk unexported fields follow

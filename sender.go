@@ -16,7 +16,8 @@ import (
 // Send returns nil when the provider has accepted the message, which is not
 // delivery. It must honor ctx, must not try again when m.TTL has passed since it was
 // called (m.ExpiresAt is by the service's clock), and must use m.Key as the provider's
-// idempotency key if there is one. It must be safe for concurrent use.
+// idempotency key if there is one. It must be safe for concurrent use. A call by the
+// service or a [Queue] has 10 seconds, or what is left of ctx and the code if that is less.
 //
 // Its error says what is known. If the provider has certainly not taken the message
 // the error must wrap [ErrNotAccepted], and the limits are given back. If the recipient
@@ -43,7 +44,7 @@ type Message struct {
 	Tenant    string
 	Binding   string // to be shown: amount, payee
 	Locale    string
-	TTL       time.Duration // what is left of the challenge, as the person should read it
+	TTL       time.Duration // what is left of the challenge when Send is called
 	ExpiresAt time.Time
 	Content   Content // rendered text
 }
@@ -54,11 +55,12 @@ type Content struct {
 	Subject, Text, HTML string
 }
 
-// A Receipt says who accepted a message.
+// A Receipt says who accepted a message. The sender fills it in; zero fields are what it
+// does not know.
 type Receipt struct {
-	Provider  string
-	MessageID string
-	At        time.Time
+	Provider  string    // name of the provider, as the sender has it
+	MessageID string    // the provider's name for the message, for its logs and reports
+	At        time.Time // when it accepted, if the provider says so; senders of this module leave it zero
 }
 
 // Failover returns a Sender that tries senders in order with the same message. It

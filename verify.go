@@ -15,6 +15,16 @@ func tidying(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 }
 
+// undisturbed returns a context for charges, of which those that all share come first: who
+// hangs up in between would have been charged nothing of his own. It ends with the deadline
+// of ctx; without one it is bounded, too.
+func undisturbed(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(context.WithoutCancel(ctx), end)
+	}
+	return tidying(ctx)
+}
+
 // Verify checks an answer. The error is nil if and only if the code was right,
 // had not been used, and has now been used by this call. Every other error must
 // be treated as "no": errors.Is(err, ErrRejected) if the answer was wrong in any
