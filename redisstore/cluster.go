@@ -8,10 +8,14 @@ import (
 	"otp.example/otp"
 )
 
+// backTimeout bounds what is given back for a caller that may have gone.
+const backTimeout = 5 * time.Second
+
 // slotBySlot is a change with charges on a cluster, where a step is about one key: it
 // charges first, then makes the change, and gives back what was not to be charged. What
 // it loses when a call fails in between is charged too much, never too little. Of a record
-// for which wins is true a refused charge says nothing.
+// for which wins is true a refused charge says nothing. The service does the same with a
+// store that charges nothing itself (package otp, charge.go), but there a charge has one time.
 func (s *Store) slotBySlot(ctx context.Context, id string, c []otp.Charge, now time.Time, isPut bool, change func(silenced bool) (otp.Outcome, error), wins func(*otp.Record) bool) (otp.Outcome, error) {
 	var taken []otp.Charge
 	refused, err := s.takeAll(ctx, c, false, now, &taken)
@@ -72,7 +76,10 @@ func (s *Store) takeAll(ctx context.Context, c []otp.Charge, silent bool, now ti
 	return nil, nil
 }
 
-// back gives back what was not to be charged, whatever became of the caller.
+// back gives back what was not to be charged, whatever became of the caller, and however
+// long a node hangs.
 func (s *Store) back(ctx context.Context, c []otp.Charge) error {
-	return s.GiveAll(context.WithoutCancel(ctx), c)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTimeout)
+	defer cancel()
+	return s.GiveAll(ctx, c)
 }

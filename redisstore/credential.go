@@ -24,7 +24,7 @@ const (
 	retryTime = 2 * time.Minute
 
 	// operations is the size of what stands before a value: see lua/swap.lua.
-	operations = 4 * operation
+	operations = 16 * operation
 
 	// scanned is how many keys the server looks at for one part of a list. Few of them
 	// are of credentials.

@@ -25,7 +25,7 @@
 // every change has a name of eight random bytes, and what it changed remembers it: the
 // second time nothing is changed, and the answer is the first one. A record remembers some
 // eighty changes, many more than a challenge of a service has, and those of a dead record
-// that stood in its place; a meter the last 128, and a counter or credentials the last four.
+// that stood in its place; a meter the last 128, and a counter or credentials the last 16.
 // Who asks again after that many others is refused, charged twice, or gives back twice.
 //
 // A call that ends with its context may have been made. It is an error, and the service
@@ -60,7 +60,7 @@
 // # Fail-over
 //
 // Replication is asynchronous: a primary that is lost takes with it what its replicas had
-// not got. In the tests, at some thousand changes a second on one machine, that were 0 or 1
+// not got. In the tests, at some thousand changes a second on one machine, that was 0 or 1
 // changes where the replica kept up, and every change since it was cut off where it did
 // not (239 in a tenth of a second). A code that was used in that time can be used again.
 //
@@ -87,7 +87,7 @@
 //
 // # Sizing
 //
-// A challenge of a service with four meters takes about 1200 bytes of memory. The record
+// A challenge of a service with four meters takes about 1,250 bytes of memory. The record
 // goes an hour after its code, the meters live as long as the longest window of their
 // limits, days, and after wrong guesses up to a year: count the people who ask for a code
 // in that time. Set maxmemory, and watch used_memory: a full server turns everybody away.

@@ -1,7 +1,6 @@
 -- KEYS: meters. ARGV: for each of them what is taken off its total (8), and the time (8) and
 -- cost (8) of each charge that its log gives back; last the operation (8).
 local RETRY = '120000' -- milliseconds within which a client asks again
-local NEW = string.rep('\0', 24) .. '\1' -- a meter that holds one operation and nothing else
 local op, values = ARGV[#ARGV], redis.call('MGET', unpack(KEYS))
 for i, v in ipairs(values) do
   if v and remembers(KEYS[i], v, op) then return '\1' end
@@ -26,7 +25,8 @@ local function without(log, entries)
   return log
 end
 
--- That it was done is remembered by one of them, which is kept for that even if it is empty.
+-- That it was done is remembered by one of them. Whatever remembers something is kept for
+-- that even if it is empty.
 local remembered = false
 for i, v in ipairs(values) do
   if v then -- what is not there is full already
@@ -39,10 +39,10 @@ for i, v in ipairs(values) do
       if total == 0 then m.last = 0 end
       if not remembered then remember(m, op) end
       redis.call('SET', KEYS[i], encode(m), 'KEEPTTL')
-    elseif remembered then
-      redis.call('DEL', KEYS[i])
     else
-      redis.call('SET', KEYS[i], NEW .. op, 'PX', RETRY)
+      local m = {keep = 0, total = 0, last = 0, ops = string.sub(v, 26, 25 + 8 * n), log = ''}
+      if not remembered then remember(m, op) end
+      if m.ops == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], encode(m), 'PX', RETRY) end
     end
     remembered = true
   end

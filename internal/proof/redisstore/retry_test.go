@@ -24,6 +24,8 @@ type lossy struct {
 	once  atomic.Bool  // and then no other
 	seen  atomic.Int64
 	lost  atomic.Int64
+
+	meanwhile func() // what happens until the client asks again; nil means nothing
 }
 
 type lossyConn struct {
@@ -48,6 +50,9 @@ func (c *lossyConn) Read(b []byte) (int, error) {
 		c.broken = true
 		if l.once.Load() {
 			l.every.Store(0)
+		}
+		if l.meanwhile != nil {
+			l.meanwhile()
 		}
 		return 0, io.EOF
 	}
@@ -94,6 +99,65 @@ func TestConformanceWithRetries(t *testing.T) {
 		return client
 	})
 	require.Greater(t, l.lost.Load(), int64(500))
+}
+
+// S-26: whatever others have done meanwhile, a repetition changes nothing. What was charged
+// and given back since is not all that there was.
+func TestRepeatedAfterOthers(t *testing.T) {
+	everyServer(t, func(t *testing.T, k servers.RedisKind) {
+		url := servers.Redis(t, k)
+		now := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+		streak := []otp.Limit{{N: 10}}
+		tests := []struct {
+			name      string
+			repeated  func(context.Context, *redisstore.Store) (bool, error)
+			meanwhile int64 // given back by others before they take 10
+		}{
+			{"Give", func(ctx context.Context, s *redisstore.Store) (bool, error) {
+				return true, s.Give(ctx, "k", 4, streak, now)
+			}, 4},
+			{"LastGive", func(ctx context.Context, s *redisstore.Store) (bool, error) {
+				return true, s.Give(ctx, "k", 8, streak, now)
+			}, 0},
+			{"Take", func(ctx context.Context, s *redisstore.Store) (bool, error) {
+				d, err := s.Take(ctx, "k", 2, streak, now)
+				return d.OK, err
+			}, 10},
+		}
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				l := &lossy{}
+				prefix := redisstore.Options{Prefix: k.String() + test.name + ":"}
+				s, others := open(t, l.connect(t, url, 20), prefix), open(t, connect(t, url), prefix)
+				take := func(cost int64) bool {
+					d, err := others.Take(t.Context(), "k", cost, streak, now)
+					require.NoError(t, err)
+					return d.OK
+				}
+				require.NoError(t, others.Give(t.Context(), "k", 1, streak, now)) // the script is there now
+				require.True(t, take(8))
+				for range greeting {
+					_, err := s.LoadCredentials(t.Context(), "none")
+					require.NoError(t, err)
+				}
+				l.meanwhile = func() {
+					if test.meanwhile > 0 {
+						require.NoError(t, others.Give(t.Context(), "k", test.meanwhile, streak, now))
+					}
+					require.True(t, take(10))
+				}
+				l.once.Store(true)
+				l.every.Store(1)
+				done, err := test.repeated(t.Context(), s)
+				require.NoError(t, err)
+				require.True(t, done)
+				require.EqualValues(t, 1, l.lost.Load())
+				require.False(t, take(1), "it was done twice")
+				require.NoError(t, others.Give(t.Context(), "k", 10, streak, now))
+				require.True(t, take(10), "it was charged twice")
+			})
+		}
+	})
 }
 
 // S-26: an answer that never comes is a fault, and the attempt is spent.
