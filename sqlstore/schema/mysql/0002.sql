@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS otp_policy (
   code_usage VARBINARY(64)  NOT NULL DEFAULT '',
   policy     JSON           NOT NULL,
   changed_by VARBINARY(128) NOT NULL,
-  changed_at BIGINT         NOT NULL DEFAULT (CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)),
+  changed_at BIGINT         NOT NULL DEFAULT (TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))),
   KEY otp_policy_key (tenant, channel, code_usage, id)
 ) ENGINE = InnoDB;
 
