@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 		"own clock pgx":   bug("pgx", func(d *database) linear.Store { return &ownClock{d} }),
 		"generous pgx":    bug("pgx", func(d *database) linear.Store { return &generous{d} }),
 		"careless pgx":    bug("pgx", func(d *database) linear.Store { return &careless{d} }),
+		"stubborn pgx":    bug("pgx", func(d *database) linear.Store { return &stubborn{d} }),
 		"counting pgx":    bug("pgx", func(d *database) linear.Store { return &counting{database: d, highest: map[string]uint64{}} }),
 	}))
 }
@@ -61,6 +62,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"generous pgx", "none", " admitted "},
 		{"careless pgx", "none", " refused "},
 		{"counting pgx", "none", "are not linearizable (Illegal)"}, // FM-05
+		{"stubborn pgx", "none", "are not linearizable (Illegal)"},
 	} {
 		t.Run(test.opener+"/"+test.says, func(t *testing.T) {
 			pg.Opener = test.opener
@@ -206,6 +208,18 @@ func (s *careless) PutCharged(ctx context.Context, r otp.Record, c []otp.Charge,
 		}
 	}
 	return out, err
+}
+
+// stubborn replaces a credential whatever has become of it.
+type stubborn struct{ *database }
+
+func (s *stubborn) SwapCredentials(ctx context.Context, key string, old, value []byte, until time.Time) (applied bool, err error) {
+	for !applied && err == nil {
+		if applied, err = s.database.SwapCredentials(ctx, key, old, value, until); !applied && err == nil {
+			old, err = s.LoadCredentials(ctx, key)
+		}
+	}
+	return applied, err
 }
 
 // counting remembers in its own process which counters were used.

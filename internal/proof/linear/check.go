@@ -14,17 +14,18 @@ import (
 
 // A history is what all clients did, from the first call to the last.
 type history struct {
-	ops       []*op            // those that tell something
-	objects   map[string][]*op // the calls of the store, by record or counter
-	end       int64            // behind all that was answered
-	readsBack bool             // see Target
+	ops     []*op            // those that tell something
+	objects map[string][]*op // the calls of the store, by what they are on
+	end     int64            // behind all that was answered
+
+	readsBack, chargesApart bool // see Target
 }
 
-func newHistory(ops []*op, readsBack bool) *history {
-	h := &history{objects: map[string][]*op{}, readsBack: readsBack}
+func newHistory(ops []*op, target *Target) *history {
+	h := &history{objects: map[string][]*op{}, readsBack: target.ReadsBack, chargesApart: target.ChargesApart}
 	for _, o := range ops {
 		h.end = max(h.end, o.from+1, o.to+1)
-		if o.Method == get && o.ambiguous() {
+		if (o.Method == get || o.Method == load) && o.ambiguous() {
 			continue // it did nothing, and saw nothing
 		}
 		h.ops = append(h.ops, o)
@@ -65,6 +66,9 @@ func confirmed(ops []*op, killed int64) (rest []*op) {
 	unsure := func(o *op) bool {
 		if o.Service || o.ambiguous() || o.answer.Applied || o.from > killed {
 			return false
+		}
+		if o.Method == load || o.Method == swap {
+			return true // there may have been more than one that is gone
 		}
 		v := versionOf(o.answer.Record)
 		return o.Method == advance && o.Counter > counters[o.Of] || o.answer.Record != nil && !made[v] && (remade[v] || !seen[v])
@@ -176,7 +180,8 @@ func (h *history) overdrafts() (wrong []string) {
 			}
 			possible := int64(0)
 			for _, other := range meters[key] {
-				if other.from < c.to && (other.ambiguous() || other.answer.Applied) {
+				charged := other.ambiguous() || other.answer.Applied || h.chargesApart && other.op != c.op && other.to > c.from
+				if charged && other.from < c.to {
 					possible += other.Cost
 				}
 			}

@@ -116,7 +116,7 @@ func TestLinearizable(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHistory(test.ops, strings.HasPrefix(test.name, "read back"))
+			h := newHistory(test.ops, &Target{ReadsBack: strings.HasPrefix(test.name, "read back")})
 			assert.Equal(t, test.ok, len(h.check()) == 0, text(test.ops))
 		})
 	}
@@ -148,7 +148,7 @@ func TestConfirmed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHistory(confirmed(test.ops, killed), false)
+			h := newHistory(confirmed(test.ops, killed), &Target{})
 			assert.Equal(t, test.ok, len(h.check()) == 0, text(test.ops))
 		})
 	}
@@ -176,7 +176,37 @@ func TestCounterIsLinearizable(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHistory(test.ops, false)
+			h := newHistory(test.ops, &Target{})
+			assert.Equal(t, test.ok, len(h.check()) == 0, text(test.ops))
+		})
+	}
+}
+
+func TestCredentialIsLinearizable(t *testing.T) {
+	swaps := func(from, to int64, old, value string, yes bool) *op {
+		return &op{call: call{Method: swap, Of: "k", Old: old, New: value}, from: from, to: to, answer: &answer{Applied: yes}}
+	}
+	loads := func(from, to int64, value string) *op {
+		return &op{call: call{Method: load, Of: "k"}, from: from, to: to, answer: &answer{Value: value}}
+	}
+	tests := []struct {
+		name string
+		ok   bool
+		ops  []*op
+	}{
+		{"made, changed and removed", true, []*op{swaps(1, 2, "", "a", true), swaps(3, 4, "a", "b", true), swaps(5, 6, "b", "", true), loads(7, 8, "")}},
+		{"twice", false, []*op{swaps(1, 4, "", "a", true), swaps(2, 3, "", "b", true)}},
+		{"refused in favor of another", true, []*op{swaps(1, 4, "", "a", true), swaps(2, 3, "", "b", false), loads(5, 6, "a")}},
+		{"refused without a reason", false, []*op{swaps(1, 2, "", "a", true), swaps(3, 4, "a", "b", false)}},
+		{"refused and done", false, []*op{swaps(1, 2, "", "a", false), loads(3, 4, "a")}},
+		{"stale", false, []*op{swaps(1, 2, "", "a", true), swaps(3, 4, "a", "b", true), loads(5, 6, "a")}},
+		{"a lost one", true, []*op{lost(swaps(1, 0, "", "a", true)), loads(2, 3, ""), loads(4, 5, "a"), swaps(6, 7, "a", "b", true)}},
+		{"a lost one, undone", false, []*op{lost(swaps(1, 0, "", "a", true)), loads(2, 3, "a"), loads(4, 5, "")}},
+		{"a load that was lost", true, []*op{lost(loads(1, 0, "b")), loads(2, 3, "")}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHistory(test.ops, &Target{})
 			assert.Equal(t, test.ok, len(h.check()) == 0, text(test.ops))
 		})
 	}
@@ -221,7 +251,7 @@ func TestAcceptances(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			found := newHistory(test.ops, false).acceptances()
+			found := newHistory(test.ops, &Target{}).acceptances()
 			if test.says == "" {
 				assert.Empty(t, found)
 			} else if assert.Len(t, found, 1) {
@@ -241,7 +271,8 @@ func TestOverdrafts(t *testing.T) {
 			from: from, to: to, answer: a,
 		}
 	}
-	done, refused := &answer{Applied: true, Record: fresh("a")}, &answer{Refused: scopeAll}
+	done := &answer{Applied: true, Record: fresh("a")}
+	refused, elsewhere := &answer{Refused: scopeAll}, &answer{Refused: scopeLane}
 	tests := []struct {
 		name, says string
 		ops        []*op
@@ -253,10 +284,13 @@ func TestOverdrafts(t *testing.T) {
 		{"refused for one that comes later", "refused 3", []*op{charges(1, 2, 3, refused), charges(3, 4, 3, done)}},
 		{"refused for a lost one", "", []*op{lost(charges(1, 0, 3, done)), charges(3, 4, 3, refused)}},
 		{"in spite of a lost one", "", []*op{lost(charges(1, 0, 3, done)), charges(3, 4, 5, done)}},
+		{"refused for one that was refused", "at most 0 of 5 were charged, refused 3", []*op{charges(1, 4, 3, elsewhere), charges(2, 3, 3, refused)}},
+		{"apart: refused for one that was refused", "", []*op{charges(1, 4, 3, elsewhere), charges(2, 3, 3, refused)}},
+		{"apart: refused for one that had been refused", "at most 0 of 5 were charged, refused 3", []*op{charges(1, 2, 3, elsewhere), charges(3, 4, 3, refused)}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			found := newHistory(test.ops, false).overdrafts()
+			found := newHistory(test.ops, &Target{ChargesApart: strings.HasPrefix(test.name, "apart")}).overdrafts()
 			if test.says == "" {
 				assert.Empty(t, found)
 			} else if assert.Len(t, found, 1) {
@@ -277,7 +311,7 @@ func TestEffective(t *testing.T) {
 		reads(6, 7, after(a, wrong, wrong, again)),
 		lost(spends(8, 0, 9, true, nil)),
 		lost(puts(9, 0, fresh("b"))),
-	}, false)
+	}, &Target{})
 	assert.Equal(t, 3, h.effective())
 	assert.Equal(t, 5, h.unanswered())
 }

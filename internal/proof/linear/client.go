@@ -137,7 +137,7 @@ func (p *clients) await(ctx context.Context) error {
 func (p *clients) useStore(ctx context.Context) (err error) {
 	id, now := p.lane(storeLane), p.Clock.now()
 	charging, _ := p.store.(otp.ChargingStore)
-	switch method := p.pick(put, putCharged, spend, spend, spend, spend, reissue, reissueCharged, cancel, get, advance); method {
+	switch method := p.pick(put, putCharged, spend, spend, spend, spend, reissue, reissueCharged, cancel, get, advance, swap); method {
 	case put, putCharged:
 		r := otp.Record{
 			ID: id, Digests: p.digest(), Sealed: []byte(p.newName()), State: otp.StatePending,
@@ -164,6 +164,8 @@ func (p *clients) useStore(ctx context.Context) (err error) {
 	case advance:
 		// The time steps of an authenticator app: this one or the one before.
 		_, err = p.store.Advance(ctx, "counter-"+id, uint64(now.Unix())/30-uint64(p.below(2)))
+	case swap:
+		err = p.store.replace(ctx, "credential-"+id, p.newName(), p.below(4) == 0)
 	}
 	return err
 }

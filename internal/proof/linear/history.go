@@ -28,6 +28,7 @@ type call struct {
 	Live       int          `json:",omitzero"`
 	Charges    []otp.Charge `json:",omitzero"`
 	Counter    uint64       `json:",omitzero"`
+	Old, New   string       `json:",omitzero"` // values of a credential
 	Now        time.Time    `json:",omitzero"`
 
 	Challenge string `json:",omitzero"` // a name for what a service is asked for
@@ -43,6 +44,8 @@ const (
 	reissueCharged = "reissue charged"
 	cancel         = "cancel"
 	advance        = "advance"
+	load           = "load"
+	swap           = "swap"
 
 	serviceRequest = "Request"
 	serviceResend  = "Resend"
@@ -57,6 +60,7 @@ type answer struct {
 	Applied bool        `json:",omitzero"`
 	Refused string      `json:",omitzero"` // the scope of the charge that refused
 	Absent  bool        `json:",omitzero"` // there is no such record
+	Value   string      `json:",omitzero"` // of a credential that was loaded
 	Fault   string      `json:",omitzero"`
 
 	// Of a service.
@@ -76,6 +80,12 @@ func answerOf(r otp.Record, applied bool, err error) answer {
 		return answer{Applied: applied}
 	}
 	return answer{Applied: applied, Record: &r}
+}
+
+func answerOfLoad(value []byte, err error) answer {
+	a := answerOf(otp.Record{}, false, err)
+	a.Value = string(value)
+	return a
 }
 
 // A line is what a client process tells of a call: before it is made, and when it has
@@ -162,6 +172,8 @@ func (o *op) String() string {
 		fmt.Fprintf(&b, " %s keep %d", digests(o.Digest), o.Live)
 	case o.Method == advance:
 		fmt.Fprintf(&b, " to %d", o.Counter)
+	case o.Method == swap:
+		fmt.Fprintf(&b, " %q by %q", o.Old, o.New)
 	}
 	for _, c := range o.Charges {
 		fmt.Fprintf(&b, " %s %d", c.Scope, c.Cost)
@@ -180,7 +192,7 @@ func (o *op) String() string {
 		if a.Record != nil {
 			b.WriteString(" " + describe(a.Record))
 		}
-		b.WriteString(" " + a.Rejected + a.Challenge)
+		b.WriteString(" " + a.Rejected + a.Challenge + a.Value)
 	}
 	return b.String()
 }

@@ -79,6 +79,10 @@ type Target struct {
 	// end of the server. What was only seen, by calls that changed nothing, and not
 	// answered to whoever changed it, may then be gone after the server was killed.
 	ShowsEarly bool
+
+	// ChargesApart says that one meter is charged after the other, and given back when a
+	// later one refuses. Until then it may refuse others, as a limit that is exact may.
+	ChargesApart bool
 }
 
 var _ Server = (*servers.Server)(nil)
@@ -114,7 +118,7 @@ func Run(t *testing.T, target Target) {
 	if given {
 		histories = 1
 	}
-	const enough = 10 // times as many, for what every second one shows
+	const enough = 50 // times as many, for what one in ten shows
 	total := newTally(target.Name)
 	for i := 0; i < histories || !given && i < enough*histories && len(total.missing(kinds)) > 0; i++ {
 		f := kinds[seed%uint64(len(kinds))]
@@ -135,7 +139,7 @@ func Run(t *testing.T, target Target) {
 // that contain says.
 func Find(t *testing.T, target Target, faultName, says string) {
 	t.Helper()
-	const enough = 20 // for what shows in nearly every one
+	const enough = 200 // for what shows in one of ten
 	kinds := faultsOf(&target)
 	i := slices.IndexFunc(kinds, func(f *fault) bool { return f.name == faultName })
 	require.GreaterOrEqual(t, i, 0, "there is no fault %q", faultName)

@@ -199,16 +199,43 @@ type counterState struct {
 	over    bool
 }
 
-// checkTimeout is far above what a check takes. What takes longer is not proved.
-const checkTimeout = 30 * time.Second
+// valueModel is what the calls on one credential are checked against: what it was changed
+// to last. It knows the mark, too.
+var valueModel = porcupine.Model{
+	Init: func() any { return valueState{} },
+	Step: func(s, input, output any) (bool, any) {
+		state, o, a := s.(valueState), input.(*op), output.(*answer)
+		switch {
+		case state.over || o.Method == mark:
+			return a == nil, valueState{over: true}
+		case o.Method == load:
+			return a.Value == state.value, state
+		case o.Old != state.value:
+			return a != nil && !a.Applied, state
+		default:
+			return a == nil || a.Applied, valueState{value: o.New}
+		}
+	},
+}
 
-// linearizable looks for an order of the calls on one record or counter. Of those that
+type valueState struct {
+	value string // empty where there is none
+	over  bool
+}
+
+// checkTimeout is far above what a check takes. What takes longer is not proved.
+const checkTimeout = 5 * time.Minute
+
+// linearizable looks for an order of the calls on one record, counter or credential. Of those that
 // were not answered it first does without the effects that nobody saw: an order that it
 // finds so is an order, and most of the others would be of no use.
 func (h *history) linearizable(ops []*op) porcupine.CheckResult {
 	list := operations(ops, h.end)
-	if ops[0].Method == advance {
+	switch ops[0].Method {
+	case advance:
 		return porcupine.CheckOperationsTimeout(counterModel, list, checkTimeout)
+	case load, swap:
+		return porcupine.CheckOperationsTimeout(valueModel, list, checkTimeout)
 	}
 	m := newRecordModel(ops, h.readsBack)
 	result := porcupine.CheckOperationsTimeout(m.porcupine(), list, checkTimeout)

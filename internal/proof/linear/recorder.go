@@ -11,6 +11,7 @@ import (
 type recording interface {
 	Store
 	otp.CounterStore
+	replace(ctx context.Context, key, value string, remove bool) error
 }
 
 // recorded returns s with its calls noted, but for those of the Limiter alone. It charges
@@ -85,6 +86,32 @@ func (r *recorder) Advance(ctx context.Context, key string, counter uint64) (app
 		return answerOf(otp.Record{}, applied, err)
 	})
 	return applied, err
+}
+
+// replace loads a credential and swaps what it was for value, or for nothing. It asks a
+// store that has no credentials nothing.
+func (r *recorder) replace(ctx context.Context, key, value string, remove bool) (err error) {
+	credentials, ok := r.Store.(otp.CredentialStore)
+	if !ok {
+		return nil
+	}
+	var old []byte
+	r.of(ctx, call{Method: load, Of: key}, func() answer {
+		old, err = credentials.LoadCredentials(ctx, key)
+		return answerOfLoad(old, err)
+	})
+	if err != nil {
+		return err
+	}
+	if remove && len(old) > 0 {
+		value = ""
+	}
+	r.of(ctx, call{Method: swap, Of: key, Old: string(old), New: value}, func() answer {
+		var applied bool
+		applied, err = credentials.SwapCredentials(ctx, key, old, []byte(value), time.Time{})
+		return answerOf(otp.Record{}, applied, err)
+	})
+	return err
 }
 
 type chargingRecorder struct {

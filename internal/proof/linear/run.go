@@ -71,7 +71,7 @@ func record(t *testing.T, target Target, f *fault, seed uint64) *history {
 	if target.ShowsEarly && r.killed != 0 {
 		ops = confirmed(ops, r.killed)
 	}
-	return newHistory(ops, target.ReadsBack)
+	return newHistory(ops, &target)
 }
 
 // clients lets the clients begin, all at once, and waits for them and for the fault.
@@ -145,10 +145,12 @@ func lastCalls(ctx context.Context, t Target, ops []*op) (last []*op, err error)
 		return nil, err
 	}
 	defer closeStore(store) //nolint:errcheck // nothing depends on it
-	highest, records := map[string]uint64{}, map[string]bool{}
+	highest, records, credentials := map[string]uint64{}, map[string]bool{}, map[string]bool{}
 	for _, o := range ops {
 		switch {
 		case o.Service:
+		case o.Method == load, o.Method == swap:
+			credentials[o.Of] = true
 		case o.Method != advance:
 			records[o.Of] = true
 		case !o.ambiguous() && o.answer.Applied:
@@ -176,6 +178,9 @@ func lastCalls(ctx context.Context, t Target, ops []*op) (last []*op, err error)
 			applied, err := store.(otp.CounterStore).Advance(ctx, key, n)
 			return answerOf(otp.Record{}, applied, err)
 		}))
+	}
+	for key := range credentials {
+		err = errors.Join(err, note(call{Method: load, Of: key}, func() answer { return answerOfLoad(store.(otp.CredentialStore).LoadCredentials(ctx, key)) }))
 	}
 	return last, err
 }

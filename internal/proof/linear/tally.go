@@ -84,7 +84,7 @@ func (t *tally) missing(kinds []*fault) (list []string) {
 	want := []string{
 		"put: yes", "put: no", "spend: pending", "spend: verified", "spend: no", "spend: absent", "reissue: yes", "reissue: no",
 		"cancel: yes", "cancel: no", "get: no", "Request: yes", "Request: no", "Verify: yes", "Verify: no", "Resend: yes", "Resend: no",
-		"Cancel: yes", "Cancel: no", "Status: yes",
+		"Cancel: yes", "Cancel: no", "Status: yes", "swap: yes", "swap: no",
 	}
 	if t.outcomes["put charged: yes"] > 0 {
 		want = append(want, "put charged: no", "put charged: limited by all", "reissue charged: yes", "reissue charged: no")

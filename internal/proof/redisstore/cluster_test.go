@@ -82,7 +82,7 @@ func (g *guesser) goesOn(t *testing.T, calls int64) {
 
 func eventually(t *testing.T, is func() bool) {
 	t.Helper()
-	require.Eventually(t, is, 30*time.Second, 2*time.Millisecond)
+	require.Eventually(t, is, busy, 2*time.Millisecond)
 }
 
 // check compares what is stored with what was told.
@@ -198,7 +198,7 @@ func moveSlot(t *testing.T, client *redis.ClusterClient, c *servers.Cluster, key
 	keys, err := nodes[from].ClusterGetKeysInSlot(ctx, int(slot), 100).Result()
 	require.NoError(t, err)
 	for _, k := range keys {
-		require.NoError(t, nodes[from].Do(ctx, "migrate", host, port, k, 0, 5000).Err())
+		require.NoError(t, nodes[from].Do(ctx, "migrate", host, port, k, 0, busy.Milliseconds()).Err())
 	}
 	use()
 	for _, i := range []int{to, from, (from + 2) % len(nodes)} {
@@ -223,6 +223,7 @@ func TestNodeOfClusterKilled(t *testing.T) {
 	t.Run("replaced", func(t *testing.T) {
 		c := servers.StartRedisCluster(t, servers.RedisServer, 3, 1)
 		nodeKilled(t, c, 1, func() {
+			require.NoError(t, c.SetNodeTimeout(t.Context(), 2*time.Second))
 			c.Nodes[0].Kill()
 			heir := connect(t, c.Nodes[3].DSN)
 			eventually(t, func() bool { return strings.Contains(heir.Info(t.Context(), "replication").Val(), "role:master") })

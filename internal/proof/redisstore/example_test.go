@@ -15,9 +15,10 @@ import (
 	"otp.example/otp/redisstore"
 )
 
-// serverAddress is where a server is for an example, which is no test that could start one.
+// serverAddress is where an empty server is for an example, which is no test that could
+// start one. It ends with the test binary.
 func serverAddress() string {
-	o, err := redis.ParseURL(servers.Redis(example{}, servers.RedisServer))
+	o, err := redis.ParseURL(servers.StartRedis(example{}, servers.RedisServer, "--appendonly", "yes").DSN)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -27,6 +28,7 @@ func serverAddress() string {
 type example struct{ testing.TB }
 
 func (example) Helper()           {}
+func (example) Cleanup(func())    {}
 func (example) Name() string      { return "Example" }
 func (example) Skip(args ...any)  { log.Fatal(args...) }
 func (example) Fatal(args ...any) { log.Fatal(args...) }
@@ -51,7 +53,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ch, code, err := svc.Issue(ctx, otp.Request{Channel: otp.SMS, Usage: "login", Subject: "ann", To: "+15550100"})
+	ch, code, err := svc.Issue(ctx, otp.Request{Channel: otp.SMS, Usage: "login", Subject: "ann", To: "+12025550100"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -17,13 +17,14 @@ import (
 
 // openers are what the clients of package linear open.
 var openers = map[string]linear.Opener{
-	"once":  opener(-1),
-	"again": opener(0), // as often as go-redis does by itself
+	"once":    opener(-1),
+	"again":   opener(0), // as often as go-redis does by itself
+	"cluster": openCluster,
 }
 
 type closing struct {
 	*redisstore.Store
-	client *redis.Client
+	client redis.UniversalClient
 }
 
 func (c *closing) Close() error { return c.client.Close() }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -46,8 +47,36 @@ func connect(t testing.TB, url string) *redis.Client {
 
 func connectCluster(t testing.TB, addrs ...string) *redis.ClusterClient {
 	t.Helper()
-	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true})
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true, ReadTimeout: busy, NewClient: newPatient})
 	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// busy is more than a machine that does much else may take for anything.
+const busy = 2 * time.Minute
+
+// patient lets replicas take as long as the machine does, not the second that the store
+// gives them, where it is not the question what becomes of a call that they do not confirm.
+type patient struct{}
+
+func (patient) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (patient) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (patient) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			if cmd.Name() == "wait" {
+				cmd.Args()[2] = (busy / 2).Milliseconds()
+			}
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// newPatient returns a client that is patient.
+func newPatient(o *redis.Options) *redis.Client {
+	c := redis.NewClient(o)
+	c.AddHook(patient{})
 	return c
 }
 
