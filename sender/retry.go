@@ -15,6 +15,8 @@ const retryPause = 500 * time.Millisecond // before the second try; doubled befo
 // outcome the message may be on its way. It waits half a second before the second try and
 // twice as long before each further one, and gives up at once if the next try would be
 // too late for ctx or m.TTL. Its error is that of the last try.
+//
+// A service, and an otp.Queue, give each call 10 seconds, so more than 5 tries are of no use.
 func Retry(s otp.Sender, tries int) otp.Sender {
 	return otp.SenderFunc(func(ctx context.Context, m otp.Message) (otp.Receipt, error) {
 		begin := time.Now()

@@ -16,6 +16,10 @@ var errNoSlot = fmt.Errorf("%w: no free slot in time", ErrTryLater)
 // which they came. Whose turn would be too late for its ctx or m.TTL is refused at
 // once with [ErrTryLater], and takes no turn. An interval of zero is no wait.
 //
+// A service, and an otp.Queue, give each call 10 seconds, so nobody waits for longer than that.
+// The 16 workers of a Queue wait here at once, and what is refused the Queue tries again: with
+// an interval of more than half a second some messages are lost that way.
+//
 // The pace is that of this process: of n processes each gets an nth of the provider's
 // rate.
 func Smooth(s otp.Sender, interval time.Duration) otp.Sender {

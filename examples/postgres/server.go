@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,7 +16,7 @@ import (
 
 // startPostgres starts a server in a temporary directory, so that -demo needs no set-up. A
 // service does nothing of the kind.
-func startPostgres() (url string, stop func(), err error) {
+func startPostgres() (dsn string, stop func(), err error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return "", nil, err
@@ -41,12 +41,9 @@ func startPostgres() (url string, stop func(), err error) {
 	if text, err := initdb.CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("initdb: %w\n%s", err, text)
 	}
-	port, err := freePort()
-	if err != nil {
-		return "", nil, err
-	}
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port,
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir)
+	// A socket in the directory cannot be somebody else's, as a port could.
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", "5432",
+		"-c", "listen_addresses=", "-c", "unix_socket_directories="+dir)
 	server.Dir, server.SysProcAttr = dir, attr
 	log, err := server.StderrPipe()
 	if err != nil {
@@ -62,7 +59,7 @@ func startPostgres() (url string, stop func(), err error) {
 				for lines.Scan() { // or it would block one day
 				}
 			}()
-			return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable", func() {
+			return "postgres:///postgres?user=postgres&port=5432&host=" + url.QueryEscape(dir), func() {
 				_ = server.Process.Signal(os.Interrupt) // which is a fast shutdown
 				_ = server.Wait()
 				remove()
@@ -109,14 +106,4 @@ func owner(dir string) (*syscall.SysProcAttr, error) {
 	}
 	attr := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	return attr, os.Chown(dir, uid, gid)
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }

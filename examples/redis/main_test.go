@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,11 +46,25 @@ func TestDemo(t *testing.T) {
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
-	t.Setenv("REDIS_URL", "")
 	t.Setenv("OTP_KEY", "") // put back what it was
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), &out, true))
-	require.Equal(t, story, regexp.MustCompile(`in \d+ seconds`).ReplaceAllString(out.String(), "in ## seconds"))
+	// An event that takes the server longer than a second, on a disk that is busy, is not in the
+	// stream. What comes before is the same each time.
+	for tries := 1; ; tries++ {
+		t.Setenv("REDIS_URL", "")
+		var out bytes.Buffer
+		require.NoError(t, run(t.Context(), &out, true))
+		got := regexp.MustCompile(`in \d+ seconds`).ReplaceAllString(out.String(), "in ## seconds")
+		if got == story || tries == 5 {
+			require.Equal(t, story, got)
+			return
+		}
+		require.Equal(t, untilStream(story), untilStream(got))
+	}
+}
+
+func untilStream(text string) string {
+	before, _, _ := strings.Cut(text, "What the audit stream tells")
+	return before
 }
 
 func TestNoServer(t *testing.T) {

@@ -3,11 +3,9 @@ package main
 import (
 	"bufio"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -19,16 +17,14 @@ func startRedis() (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return "", nil, err
-	}
 	dir, err := os.MkdirTemp("", "otp-example-")
 	if err != nil {
 		return "", nil, err
 	}
 	remove := func() { _ = os.RemoveAll(dir) } // it is temporary
-	server := exec.Command(bin, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "",
+	// A socket in the directory cannot be somebody else's, as a port could.
+	socket := filepath.Join(dir, "redis.sock")
+	server := exec.Command(bin, "--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always")
 	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is not for it
 	out, err := server.StdoutPipe()
@@ -45,23 +41,14 @@ func startRedis() (url string, stop func(), err error) {
 		remove()
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.Contains(lines.Text(), "Ready to accept connections") {
+		if strings.Contains(strings.ToLower(lines.Text()), "ready to accept connections") {
 			go func() {
 				for lines.Scan() { // so that it can go on writing
 				}
 			}()
-			return "redis://127.0.0.1:" + port, stop, nil
+			return "unix://" + socket, stop, nil
 		}
 	}
 	stop()
 	return "", nil, errors.New("redis-server did not start")
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("no free port: %w", err)
-	}
-	defer l.Close() // its port is all that is wanted
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }

@@ -36,7 +36,7 @@ func visit(ctx context.Context, out io.Writer, site string, clock *clock) error 
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Jar: jar, Timeout: 10 * time.Second}
+	client := &http.Client{Jar: jar, Timeout: time.Minute}
 	defer client.CloseIdleConnections()
 	var body string
 	step := func(what, path string, form url.Values, status int, contains string) error {

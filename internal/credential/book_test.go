@@ -129,7 +129,7 @@ func TestRotationWhenUsed(t *testing.T) {
 	each(t, func(t *testing.T, f otp.Factor) {
 		w := newWorld(t)
 		d, lost := w.enroll(f, "ada"), w.enroll(f, "bob")
-		require.NoError(t, w.keys.Rotate(otp.Key{ID: "next", Secret: append(newSecret(), newSecret()...)}))
+		require.NoError(t, w.keys.Rotate(otp.Key{ID: "next", Secret: append(w.newSecret(), w.newSecret()...)}))
 		require.NoError(t, d.verify(d.right()))
 		require.NoError(t, w.keys.Retire("test"))
 		require.NoError(t, d.verify(d.right()))
@@ -147,7 +147,7 @@ func TestRotationWhenUsed(t *testing.T) {
 func TestNothingPrintsSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	secret := newSecret()
+	secret := w.newSecret()
 	e, err := w.totp.Begin(t.Context(), totp.Enroll{Subject: "ada", Account: "ada", Secret: secret})
 	require.NoError(t, err)
 	codes, err := w.paper.Generate(t.Context(), "ada", otp.Proof{})

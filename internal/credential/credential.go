@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"otp.example/otp"
@@ -241,6 +242,11 @@ var errContended = errors.New("otp: store: too many others change the same crede
 
 // newID names a credential.
 func newID() string { return rand.Text()[:16] }
+
+// Invalid returns err as an invalid request, without the prefix that both texts have.
+func Invalid(err error) error {
+	return fmt.Errorf("%w: %s", otp.ErrInvalidRequest, strings.TrimPrefix(err.Error(), "otp: "))
+}
 
 // NewSecret returns n bytes of crypto/rand.
 func NewSecret(n int) []byte {

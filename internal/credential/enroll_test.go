@@ -201,7 +201,7 @@ func TestSeveralCredentials(t *testing.T) {
 		v := w.manager(f)
 		var all []*device
 		for i := range 3 {
-			d, err := w.imports(f, "ada", fmt.Sprint("device ", i), newSecret())
+			d, err := w.imports(f, "ada", fmt.Sprint("device ", i), w.newSecret())
 			require.NoError(t, err)
 			all = append(all, d)
 			w.clock.Advance(time.Second)
@@ -260,7 +260,7 @@ func TestManage(t *testing.T) {
 		require.NoError(t, v.Rename(t.Context(), "ada", a.id, "<Ada's> \u202fphone ✓"))
 		for _, name := range []string{strings.Repeat("x", 65), "line\nbreak", "\xff", "\u202eright to left"} {
 			require.ErrorIs(t, v.Rename(t.Context(), "ada", a.id, name), otp.ErrInvalidRequest)
-			_, err := w.imports(f, "ada", name, newSecret())
+			_, err := w.imports(f, "ada", name, w.newSecret())
 			require.ErrorIs(t, err, otp.ErrInvalidRequest)
 			_, _, err = w.begin(f, "ada", name, w.proof("ada"), nil)
 			require.ErrorIs(t, err, otp.ErrInvalidRequest)
@@ -341,7 +341,7 @@ func TestNewDeviceBeginsAnew(t *testing.T) {
 			"imported": func(w *world, old *device) (d *device, first string, err error) {
 				require.Equal(t, budgets[f].day, old.guessAll())
 				require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, w.proof("ada")))
-				d, err = w.imports(f, "ada", "", newSecret())
+				d, err = w.imports(f, "ada", "", w.newSecret())
 				return d, "", err
 			},
 			"imported after it was disabled": func(w *world, old *device) (d *device, first string, err error) {
@@ -350,7 +350,7 @@ func TestNewDeviceBeginsAnew(t *testing.T) {
 					w.clock.Advance(24 * time.Hour)
 				}
 				require.NoError(t, w.manager(f).Revoke(t.Context(), "ada", old.id, w.proof("ada")))
-				d, err = w.imports(f, "ada", "", newSecret())
+				d, err = w.imports(f, "ada", "", w.newSecret())
 				return d, "", err
 			},
 		} {
@@ -392,7 +392,7 @@ func TestGuessesStayWithTheDevice(t *testing.T) {
 		stays("one that is pending")
 		require.NoError(t, v.Confirm(t.Context(), "ada", after.id, first))
 		stays("one that began after them")
-		third, err := w.imports(f, "ada", "", newSecret())
+		third, err := w.imports(f, "ada", "", w.newSecret())
 		require.NoError(t, err)
 		stays("one that is imported")
 
@@ -404,7 +404,7 @@ func TestGuessesStayWithTheDevice(t *testing.T) {
 		_, _, err = w.begin(f, "ada", "", p, nil)
 		require.NoError(t, err)
 		require.NoError(t, v.Revoke(t.Context(), "ada", d.id, p))
-		d, err = w.imports(f, "ada", "", newSecret())
+		d, err = w.imports(f, "ada", "", w.newSecret())
 		require.NoError(t, err)
 		require.Equal(t, budgets[f].day, d.guessAll(), "one that is pending was not guessed at")
 	})
@@ -416,7 +416,7 @@ func TestImportInPlaceKeepsGuesses(t *testing.T) {
 	t.Parallel()
 	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
 		w := newWorld(t, wide)
-		old, err := w.importWindow(f, newSecret(), 3)
+		old, err := w.importWindow(f, w.newSecret(), 3)
 		require.NoError(t, err)
 		require.Equal(t, 33, old.guessAll(), "which leaves a hundredth")
 		d, err := w.importWindow(f, old.secret, 1)
@@ -460,11 +460,11 @@ func TestLargestBook(t *testing.T) {
 	w := newWorld(t)
 	d := &device{w: w, factor: otp.FactorTOTP, subject: "ada", verifier: w.totp}
 	for i := range 8 {
-		secret := append(newSecret(), make([]byte, 108)...)
+		secret := append(w.newSecret(), make([]byte, 108)...)
 		_, err := w.totp.Import(t.Context(), "ada", strings.Repeat("<", 64), secret, totp.Options{Digits: 8 - i/7, Algorithm: totp.SHA512, Period: 119 * time.Second, Window: 3})
 		require.NoError(t, err)
 	}
-	_, err := w.imports(otp.FactorTOTP, "ada", "", newSecret())
+	_, err := w.imports(otp.FactorTOTP, "ada", "", w.newSecret())
 	require.ErrorIs(t, err, otp.ErrInvalidRequest)
 	for range 500 {
 		err := d.verify(fmt.Sprintf("%07d", d.misses))
@@ -573,7 +573,7 @@ func TestBadEnrollments(t *testing.T) {
 	} {
 		_, err := totp.NewVerifier(w.svc, totp.Config{Options: o})
 		require.ErrorContains(t, err, "otp: ", name)
-		_, err = w.totp.Import(t.Context(), "ada", "", newSecret(), o)
+		_, err = w.totp.Import(t.Context(), "ada", "", w.newSecret(), o)
 		require.ErrorContains(t, err, "otp: ", name)
 	}
 	for name, o := range map[string]hotp.Options{
@@ -581,10 +581,10 @@ func TestBadEnrollments(t *testing.T) {
 	} {
 		_, err := hotp.NewVerifier(w.svc, hotp.Config{Options: o})
 		require.ErrorContains(t, err, "otp: ", name)
-		_, err = w.hotp.Import(t.Context(), "ada", "", newSecret(), 0, o)
+		_, err = w.hotp.Import(t.Context(), "ada", "", w.newSecret(), 0, o)
 		require.ErrorContains(t, err, "otp: ", name)
 	}
-	_, err = w.hotp.Import(t.Context(), "ada", "", newSecret(), 1<<63, hotp.Options{})
+	_, err = w.hotp.Import(t.Context(), "ada", "", w.newSecret(), 1<<63, hotp.Options{})
 	require.ErrorContains(t, err, "Counter")
 	for _, n := range []int{0, 15, 129} {
 		_, err = w.totp.Import(t.Context(), "ada", "", make([]byte, n), totp.Options{})
@@ -599,6 +599,49 @@ func TestBadEnrollments(t *testing.T) {
 		require.ErrorContains(t, err, "Issuer")
 	}
 	require.Empty(t, w.store.held())
+}
+
+// What cannot be enrolled is named once, with one prefix.
+func TestEnrollErrors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	noApps, err := totp.NewVerifier(w.svc, totp.Config{})
+	require.NoError(t, err)
+	noTokens, err := hotp.NewVerifier(w.svc, hotp.Config{})
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name string
+		totp totp.Enroll
+		hotp hotp.Enroll
+		want string
+	}{
+		{
+			"no account",
+			totp.Enroll{Subject: "ada"},
+			hotp.Enroll{Subject: "ada"},
+			"otp: invalid request: Account is empty",
+		},
+		{
+			"short secret",
+			totp.Enroll{Subject: "ada", Account: "ada", Secret: []byte("x")},
+			hotp.Enroll{Subject: "ada", Account: "ada", Secret: []byte("x")},
+			"otp: invalid request: secret has 1 bytes, must have 16 to 128",
+		},
+		{"no subject", totp.Enroll{Account: "ada"}, hotp.Enroll{Account: "ada"}, "otp: invalid request: Subject is empty"},
+	} {
+		_, err := w.totp.Begin(t.Context(), tt.totp)
+		require.EqualError(t, err, tt.want, tt.name)
+		require.ErrorIs(t, err, otp.ErrInvalidRequest, tt.name)
+		_, err = w.hotp.Begin(t.Context(), tt.hotp)
+		require.EqualError(t, err, tt.want, tt.name)
+		require.ErrorIs(t, err, otp.ErrInvalidRequest, tt.name)
+	}
+	_, err = w.hotp.Begin(t.Context(), hotp.Enroll{Subject: "ada", Account: "ada", Counter: 1 << 63})
+	require.EqualError(t, err, "otp: invalid request: Counter is larger than 2^63-1")
+	_, err = noApps.Begin(t.Context(), totp.Enroll{Subject: "ada", Account: "ada"})
+	require.EqualError(t, err, "otp: totp.Config.Issuer is required to enroll")
+	_, err = noTokens.Begin(t.Context(), hotp.Enroll{Subject: "ada", Account: "ada"})
+	require.EqualError(t, err, "otp: hotp.Config.Issuer is required to enroll")
 }
 
 // A verifier cannot be made of what it cannot work with.

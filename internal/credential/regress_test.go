@@ -66,10 +66,10 @@ func (w *world) importWindow(f otp.Factor, secret []byte, window int) (d *device
 // first, whose window is longer.
 func (w *world) halfDisabled(f otp.Factor) (disabled, live *device) {
 	w.t.Helper()
-	disabled, err := w.importWindow(f, newSecret(), 3)
+	disabled, err := w.importWindow(f, w.newSecret(), 3)
 	require.NoError(w.t, err)
 	require.NoError(w.t, disabled.verify(disabled.right()))
-	live, err = w.importWindow(f, newSecret(), 2)
+	live, err = w.importWindow(f, w.newSecret(), 2)
 	require.NoError(w.t, err)
 	for range 49 { // of 50
 		_, err := live.answer(otp.Answer{ID: live.id, Code: live.miss()})
@@ -180,14 +180,14 @@ func TestImportWhereDisabled(t *testing.T) {
 		}
 		held := w.store.held()
 		w.told()
-		for _, secret := range [][]byte{newSecret(), d.secret} {
+		for _, secret := range [][]byte{w.newSecret(), d.secret} {
 			_, err := w.imports(f, "ada", "", secret)
 			require.ErrorIs(t, err, otp.ErrInvalidRequest)
 		}
 		require.Zero(t, w.count(otp.EventEnrolled))
 		require.Equal(t, held, w.store.held())
 		require.NoError(t, w.manager(f).RevokeAll(t.Context(), "ada"))
-		d, err := w.imports(f, "ada", "", newSecret())
+		d, err := w.imports(f, "ada", "", w.newSecret())
 		require.NoError(t, err)
 		require.NoError(t, d.verify(d.right()))
 	})
@@ -233,7 +233,7 @@ func TestCredentialsFitTheLimits(t *testing.T) {
 		w := newWorld(t)
 		var all []*device
 		for {
-			d, err := w.importWindow(tt.factor, newSecret(), tt.window)
+			d, err := w.importWindow(tt.factor, w.newSecret(), tt.window)
 			if err != nil {
 				require.ErrorIs(t, err, otp.ErrInvalidRequest)
 				break
@@ -350,7 +350,7 @@ func TestEventsEchoNothing(t *testing.T) {
 func TestDriftIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	secret := newSecret()
+	secret := w.newSecret()
 	_, err := w.totp.Import(t.Context(), "ada", "", secret, totp.Options{})
 	require.NoError(t, err)
 	late := func(steps int) error {

@@ -59,7 +59,7 @@ func TestReplayAtOneOfSeveral(t *testing.T) {
 		o := totp.Options{Digits: digits}
 		var secrets [][]byte
 		for range 2 {
-			secrets = append(secrets, newSecret())
+			secrets = append(secrets, w.newSecret())
 			_, err := w.totp.Import(t.Context(), "ada", "", secrets[len(secrets)-1], o)
 			require.NoError(t, err)
 		}

@@ -44,8 +44,8 @@ type Config struct {
 	// "Example <login@example.com>". Required.
 	From string
 
-	// Username and Password are for Auth. Both empty means that the server takes mail
-	// from this machine without.
+	// Username and Password are for Auth. If both are empty, the client does not
+	// authenticate.
 	Username string
 	Password otp.Secret
 	Auth     Auth
@@ -57,7 +57,8 @@ type Config struct {
 	// message. Zero means 8, at most 100.
 	Connections int
 
-	// RootCAs are the authorities that certificates may be by. Nil means the system's.
+	// RootCAs are the authorities that may have signed the server's certificate. Nil means
+	// the system's.
 	RootCAs *x509.CertPool
 
 	// InsecureNoTLS sends codes and credentials in clear. It is for a relay on the same
@@ -158,12 +159,13 @@ func parseFrom(s string) (netmail.Address, error) {
 	return *parsed, nil
 }
 
-// timeout bounds one call of Send that was given no nearer deadline.
+// timeout bounds one call of Send that was given no nearer deadline. A service gives one.
 const timeout = 30 * time.Second
 
 // Send sends m.Content to m.To, an address as package otp makes it canonical. The
 // receipt holds the Message-ID. The package's comment says what the errors wrap. Subjects
-// of more than 255 bytes and texts of more than 256 KiB are refused.
+// of more than 255 bytes and texts of more than 256 KiB are refused. A call takes at most 30
+// seconds, or m.TTL; from a service or an otp.Queue it has 10.
 //
 // A kept connection turns out to be dead only when it is used. Then the message is sent
 // over a new one, once, and only if the dead one certainly did not take it.

@@ -28,7 +28,10 @@
 // charged for a second. MaxAttempts must be 2 or more, and more than 5 is of no use: Twilio
 // has that many. The example shows such a policy.
 //
-// [Provider.Send] refuses what the policy should not have let through.
+// Nothing checks such a policy before it is used. [Provider.Send] sees one message, so it
+// refuses a Binding, a usage that has no service, and a code that is not CodeLength digits. With
+// more LiveCodes or fewer MaxAttempts the message is sent and paid for, and every answer to it
+// is a fault. With a second format messages are refused once guesses run low.
 //
 // # What differs from codes of our own
 //
@@ -47,6 +50,10 @@
 //     has used its code up. One more resend brings a new code.
 //   - A Fallback may name another channel of the same number. A code to another recipient
 //     answers nothing, and the proof names the first channel, whichever the code came by.
+//   - A Verifier accepts no code that another sender has sent. So neither otp.Failover nor
+//     sender.RouteBy may lead from a Provider to a sender of another kind: its messages arrive,
+//     and their codes are always rejected. Fail over in the application, with a second Service
+//     that has the other sender, on the same store, and whose own Verify takes the answers.
 //
 // A right answer counts as two attempts, one before Twilio is asked and one that uses the
 // challenge up: MaxAttempts of 5 allows four answers, and [AttemptsLeft] tells how many are
@@ -65,8 +72,8 @@
 // answers; a wrong service, too), or has counted too many answers (60202). Everything else
 // is a fault, and denies. The attempt stays counted in each case.
 //
-// There is no idempotency key. Sending, answers 4xx are refusals, of which 429 is
-// sender.ErrTryLater, and the rest is unknown. [otp.ErrUndeliverable] is 60205: the number
+// There is no idempotency key. When sending, a 4xx answer is a refusal, and 429 among them is
+// sender.ErrTryLater. Everything else is unknown. [otp.ErrUndeliverable] is 60205: the number
 // is a land line, and the service does not send texts to those.
 //
 // # Not confirmed
@@ -113,8 +120,8 @@ type Config struct {
 	APIKey     string     // "SK…"; if it is empty, Secret is the account's auth token
 	Secret     otp.Secret // of the API key, or the auth token
 
-	// ServiceSIDs has the Verify service ("VA…") of each usage. Two usages cannot have the
-	// same: a code for one would answer the other.
+	// ServiceSIDs has the Verify service ("VA" and 32 hex digits) of each usage. Two usages
+	// cannot have the same: a code for one would answer the other.
 	ServiceSIDs map[otp.Usage]string
 
 	CodeLength int    // in digits, as it is set in all the services: 6 to 10; zero means 6
@@ -135,7 +142,7 @@ var _ otp.Sender = (*Provider)(nil)
 func New(c Config) (*Provider, error) {
 	c.CodeLength = cmp.Or(c.CodeLength, defaultLength)
 	c.ServiceSIDs = maps.Clone(c.ServiceSIDs)
-	if err := provider.Require(name, "AccountSID", cmp.Or(c.APIKey, c.AccountSID), "Secret", c.Secret.Reveal()); err != nil {
+	if err := provider.Require(name, "AccountSID or APIKey", cmp.Or(c.APIKey, c.AccountSID), "Secret", c.Secret.Reveal()); err != nil {
 		return nil, err
 	}
 	if c.CodeLength < minLength || c.CodeLength > maxLength {
@@ -163,12 +170,21 @@ func checkServices(services map[otp.Usage]string) error {
 		if sid == "" {
 			return fmt.Errorf("otp/%s: ServiceSIDs has an empty one for usage %q", name, string(usage))
 		}
+		if !isServiceSID(sid) {
+			return fmt.Errorf("otp/%s: ServiceSIDs has one for usage %q that is not VA and 32 hex digits", name, string(usage))
+		}
+		sid = strings.ToLower(sid) // so that two spellings are not two services
 		if other, ok := usageOf[sid]; ok {
 			return fmt.Errorf("otp/%s: ServiceSIDs has the same one for usages %q and %q", name, string(other), string(usage))
 		}
 		usageOf[sid] = usage
 	}
 	return nil
+}
+
+func isServiceSID(s string) bool {
+	digits, found := strings.CutPrefix(s, "VA")
+	return found && len(digits) == 32 && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
 }
 
 // channels has Twilio's names.

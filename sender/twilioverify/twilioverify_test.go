@@ -108,10 +108,17 @@ func TestConfig(t *testing.T) {
 		name, want string
 		edit       func(*twilioverify.Config)
 	}{
-		{"no account", "AccountSID is missing", func(c *twilioverify.Config) { c.AccountSID = "" }},
+		{"no account", "AccountSID or APIKey is missing", func(c *twilioverify.Config) { c.AccountSID = "" }},
 		{"no secret", "Secret is missing", func(c *twilioverify.Config) { c.Secret = otp.Secret{} }},
 		{"no services", "ServiceSIDs is missing", func(c *twilioverify.Config) { c.ServiceSIDs = nil }},
 		{"empty service", `ServiceSIDs has an empty one for usage "login"`, func(c *twilioverify.Config) { c.ServiceSIDs["login"] = "" }},
+		{"the name of a service", `ServiceSIDs has one for usage "login" that is not VA and 32 hex digits`, func(c *twilioverify.Config) { c.ServiceSIDs["login"] = "Logins" }},
+		{"an account as a service", `ServiceSIDs has one for usage "login" that is not VA and 32 hex digits`, func(c *twilioverify.Config) { c.ServiceSIDs["login"] = c.AccountSID }},
+		{"a short service", `ServiceSIDs has one for usage "login" that is not VA and 32 hex digits`, func(c *twilioverify.Config) { c.ServiceSIDs["login"] = loginService[:33] }},
+		{"no hex digit", `ServiceSIDs has one for usage "login" that is not VA and 32 hex digits`, func(c *twilioverify.Config) { c.ServiceSIDs["login"] = loginService[:33] + "g" }},
+		{"a service twice in two spellings", `ServiceSIDs has the same one for usages "login" and "reset"`, func(c *twilioverify.Config) {
+			c.ServiceSIDs["login"], c.ServiceSIDs["reset"] = resetService, "VA"+strings.ToUpper(resetService[2:])
+		}},
 		{"a service twice", `ServiceSIDs has the same one for usages "login" and "reset"`, func(c *twilioverify.Config) { c.ServiceSIDs["reset"] = loginService }},
 		{"short codes", "CodeLength is not 6 to 10", func(c *twilioverify.Config) { c.CodeLength = 5 }},
 		{"long codes", "CodeLength is not 6 to 10", func(c *twilioverify.Config) { c.CodeLength = 11 }},

@@ -500,9 +500,17 @@ func TestVerifiers(t *testing.T) {
 		"elsewhere: mismatch", "guess: exceeded", "import: guesses forgotten", "import: guesses stay",
 		"confirm: guesses forgotten", "confirm: guesses stay", "generate: guesses forgotten", "used at one of several",
 	}
-	for _, what := range somewhere {
-		require.NotZero(t, seen[what], what)
+	missing := func() []string {
+		return slices.DeleteFunc(slices.Clone(somewhere), func(what string) bool { return seen[what] > 0 })
 	}
+	// The rarest happens in few of all sequences, so now and then it takes more of them.
+	for range 10 {
+		if len(missing()) == 0 {
+			break
+		}
+		rapid.Check(t, property("", seen))
+	}
+	require.Empty(t, missing())
 }
 
 // A machine that finds nothing proves nothing: it has to find each of these.

@@ -110,7 +110,8 @@ func TestBoundsFindBugs(t *testing.T) {
 }
 
 func find(t *testing.T, bug, says string, lenient bool) {
-	sequences(t, 1_000, 10_000)
+	const enough = 20_000 // for what shows in one of five hundred
+	sequences(t, enough, enough)
 	set(t, map[string]string{"steps": "40", "shrinktime": "0s", "nofailfile": "true"})
 	begin, n := time.Now(), 0
 	wrong, found := judge.Check(t.Name(), property(func() backend { n++; return newPlain(bug) }, nil, lenient))

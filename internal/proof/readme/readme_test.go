@@ -51,7 +51,7 @@ func TestPrograms(t *testing.T) {
 			overlayFile := filepath.Join(tmp, "overlay.json")
 			require.NoError(t, os.WriteFile(overlayFile, overlay, 0o600))
 
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "go", "run", "-overlay", overlayFile, "./examples/"+name)
 			cmd.Dir, cmd.Env = dir, readme.Environment()
@@ -217,7 +217,7 @@ func build(t *testing.T, files []string) (out string, err error) {
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(tmp, "overlay.json"), overlay, 0o600))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir

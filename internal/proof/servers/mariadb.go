@@ -83,7 +83,7 @@ func startMariaDB(bin mariaDBCommands, args ...string) (*Server, error) {
 	install.Dir, install.SysProcAttr = s.Dir, childOf(cred)
 	err = os.WriteFile(script, []byte(setUp), 0o644) //nolint:gosec // the server's user reads it
 	if err == nil {
-		s.port, err = freePort()
+		s.port, err = s.freePort()
 	}
 	if err == nil {
 		err = run(install)

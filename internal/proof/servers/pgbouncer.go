@@ -64,7 +64,7 @@ func startPgBouncer(bin, dsn string, lines []string) (*Server, error) {
 		return nil, err
 	}
 	users, config := filepath.Join(s.Dir, "users.txt"), filepath.Join(s.Dir, "pgbouncer.ini")
-	if s.port, err = freePort(); err == nil {
+	if s.port, err = s.freePort(); err == nil {
 		err = os.WriteFile(users, fmt.Appendf(nil, "%q %q\n", server.User.Username(), ""), 0o644) //nolint:gosec // the server's user reads it
 	}
 	if err == nil {

@@ -78,7 +78,7 @@ func startPostgres(bin string, args ...string) (*Server, error) {
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres",
 		"--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync")
 	initdb.Dir, initdb.SysProcAttr = s.Dir, childOf(cred)
-	if s.port, err = freePort(); err == nil {
+	if s.port, err = s.freePort(); err == nil {
 		err = run(initdb)
 	}
 	if err == nil {

@@ -79,21 +79,22 @@ type Cluster struct {
 	primaries int
 }
 
-// StartRedisCluster starts a durable cluster for one test.
+// StartRedisCluster starts a durable cluster for one test. Once it is whole its nodes are
+// patient with each other: see SetNodeTimeout.
 func StartRedisCluster(t testing.TB, k RedisKind, primaries, replicasOfEach int) *Cluster {
 	t.Helper()
 	bin := redisBin(t, k)
 	c := &Cluster{primaries: primaries}
 	for range primaries * (1 + replicasOfEach) {
-		bus, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := startRedis(bin, append([]string{
-			"--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0",
+		bus := 0
+		s, err := startRedisWith(bin, func(s *Server) (args []string, err error) {
 			// A port of its own: the usual one, 10000 higher, may not exist.
-			"--cluster-port", strconv.Itoa(bus),
-		}, durable...)...)
+			bus, err = s.freePort()
+			return append([]string{
+				"--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0",
+				"--cluster-port", strconv.Itoa(bus),
+			}, durable...), err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +107,24 @@ func StartRedisCluster(t testing.TB, k RedisKind, primaries, replicasOfEach int)
 	if err := c.WaitUntilWhole(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.SetNodeTimeout(t.Context(), startTimeout); err != nil {
+		t.Fatal(err)
+	}
 	return c
+}
+
+// SetNodeTimeout sets after how long a node that does not answer is replaced, or its slots
+// are refused. A node may be silent for seconds because its disk or the machine is busy, so
+// only a test of that wants it short.
+func (c *Cluster) SetNodeTimeout(ctx context.Context, d time.Duration) error {
+	for _, addr := range c.Addrs {
+		node := redis.NewClient(&redis.Options{Addr: addr})
+		defer node.Close()
+		if err := node.ConfigSet(ctx, "cluster-node-timeout", strconv.FormatInt(d.Milliseconds(), 10)).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // slots is how many every cluster has.
@@ -192,6 +210,11 @@ func redisBin(t testing.TB, k RedisKind) string {
 }
 
 func startRedis(bin string, args ...string) (*Server, error) {
+	return startRedisWith(bin, func(*Server) ([]string, error) { return args, nil })
+}
+
+// startRedisWith starts a server with arguments that hold something of its own.
+func startRedisWith(bin string, argsOf func(*Server) ([]string, error)) (*Server, error) {
 	// Packages make a user for it, but it runs as any.
 	s, cred, err := newServer("redis", "nobody")
 	if err != nil {
@@ -200,7 +223,11 @@ func startRedis(bin string, args ...string) (*Server, error) {
 		}
 		return nil, err
 	}
-	if s.port, err = freePort(); err == nil {
+	var args []string
+	if s.port, err = s.freePort(); err == nil {
+		args, err = argsOf(s)
+	}
+	if err == nil {
 		u := url.URL{Scheme: "redis", Host: s.Addr()}
 		s.DSN, s.ready, s.stop = u.String(), "Ready to accept connections", syscall.SIGTERM
 		s.command = func() *exec.Cmd {

@@ -40,13 +40,14 @@ type Server struct {
 	ready   string         // what its log says when it takes connections
 	stop    syscall.Signal // what ends it in an orderly way
 	port    int
+	held    []io.Closer // its ports
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	lock    *os.File
 }
 
 // startTimeout is how long a server may take; it usually takes a second.
-const startTimeout = 90 * time.Second
+const startTimeout = 5 * time.Minute
 
 // Main runs the tests and then ends what is still running.
 func Main(m *testing.M) int {
@@ -142,6 +143,9 @@ func (s *Server) remove() {
 	if s.lock != nil {
 		s.lock.Close() // it was for other processes
 	}
+	for _, h := range s.held {
+		h.Close() // so were these
+	}
 	running.Lock()
 	delete(running.servers, s)
 	running.Unlock()
@@ -228,13 +232,29 @@ func follow(r io.ReadCloser, mark string, ready chan<- struct{}, log *tail) {
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// Ports that a system as it comes gives to nobody who asks for any, be it a listener or a
+// client: one of those could be taken before the server listens, or while it is away.
+const firstPort, ports = 20_000, 12_000
+
+// freePort returns a port that is the server's until it is removed: no other does the same
+// with the name that goes with it, in this process or another.
+func (s *Server) freePort() (int, error) {
+	for i, begin := 0, os.Getpid()*ports/64; i < ports; i++ {
+		port := firstPort + (begin+i)%ports
+		hold, err := net.Listen("unix", fmt.Sprintf("@%s%d", prefix, port)) // abstract: no file, and gone with the process
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			hold.Close() // somebody else has the port
+			continue
+		}
+		l.Close() // for the server
+		s.held = append(s.held, hold)
+		return port, nil
 	}
-	defer l.Close() // its port is all that is wanted
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port is free")
 }
 
 // prefix is what the names of all our directories begin with.
@@ -243,7 +263,7 @@ const prefix = "otp-proof-"
 var swept sync.Once
 
 // sweep removes what binaries left that were killed: directories whose lock nobody
-// holds. The process that made it holds the lock.
+// holds. The process that made it holds the lock, but for a moment at the start.
 func sweep() {
 	swept.Do(func() {
 		dirs, err := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
@@ -251,6 +271,10 @@ func sweep() {
 			return
 		}
 		for _, dir := range dirs {
+			info, err := os.Stat(dir)
+			if err != nil || time.Since(info.ModTime()) < time.Minute {
+				continue // it may have no lock yet
+			}
 			lock, err := lockDir(dir)
 			if err != nil {
 				continue

@@ -32,7 +32,13 @@ import (
 	"otp.example/otp/sender/smtp"
 )
 
-const password = "correct horse battery"
+const (
+	password = "correct horse battery"
+
+	// localPart is of the address that send sends to, and long enough not to be part of the name
+	// of a machine, which stands in EHLO, or of anything random.
+	localPart = "ann.from.next.door"
+)
 
 // A mailbox is a mail server's backend that keeps what it is told.
 type mailbox struct {
@@ -284,7 +290,8 @@ func TestWireIsEncrypted(t *testing.T) {
 		require.Len(t, texts, 1)
 		require.Contains(t, texts[0], code)
 		require.NotEmpty(t, log.String())
-		for _, secret := range []string{code, "ann", "example.org", password, "AUTH", "RCPT"} {
+		// Nothing shorter: some thousand random bytes hold any three or four by chance.
+		for _, secret := range []string{code, localPart, "example.org", password, "AUTH PLAIN", "RCPT TO:"} {
 			require.NotContains(t, log.String(), secret)
 		}
 	}
@@ -304,7 +311,7 @@ func TestStrippedSTARTTLS(t *testing.T) {
 		require.Empty(t, commands)
 		require.Empty(t, texts)
 		require.Regexp(t, `(?s)EHLO .*\r\n250`, log.String())
-		for _, secret := range []string{code, "ann", "example.org", password, "AUTH ", "RCPT"} {
+		for _, secret := range []string{code, localPart, "example.org", password, "AUTH ", "RCPT"} {
 			require.NotContains(t, log.String(), secret)
 		}
 	}
@@ -326,13 +333,13 @@ func send(t *testing.T, cfg smtp.Config, want error) (code string) {
 		Senders: map[otp.Channel]otp.Sender{
 			otp.Email: otp.SenderFunc(func(ctx context.Context, m otp.Message) (otp.Receipt, error) {
 				code = m.Code.Reveal()
-				require.Equal(t, "ann@xn--bcher-kva.example.org", m.To)
+				require.Equal(t, localPart+"@xn--bcher-kva.example.org", m.To)
 				return s.Send(ctx, m)
 			}),
 		},
 	})
 	require.NoError(t, err)
-	ch, err := svc.Request(t.Context(), otp.Request{Channel: otp.Email, Usage: "login", To: "ann@Bücher.Example.org"})
+	ch, err := svc.Request(t.Context(), otp.Request{Channel: otp.Email, Usage: "login", To: localPart + "@Bücher.Example.org"})
 	require.NotEmpty(t, code)
 	if want != nil {
 		require.ErrorIs(t, err, want)

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"otp.example/otp/internal/proof/servers"
@@ -56,12 +55,18 @@ var operations = map[string]func(context.Context, *sqlstore.Store) error{
 func hangs(t *testing.T, s *sqlstore.Store) {
 	t.Helper()
 	for name, do := range operations {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		start := time.Now()
-		err := do(ctx, s)
-		cancel()
-		require.Error(t, err, name)
-		assert.Less(t, time.Since(start), patience, name)
+		// A machine that is busy takes that long now and then; what does not heed its context
+		// does so each time.
+		took := patience
+		for tries := 0; took >= patience && tries < 5; tries++ {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			start := time.Now()
+			err := do(ctx, s)
+			took = time.Since(start)
+			cancel()
+			require.Error(t, err, name)
+		}
+		require.Less(t, took, patience, name)
 	}
 }
 
@@ -82,6 +87,13 @@ func TestHungServer(t *testing.T) {
 			s := openStore(t, openDB(t, test.driver, server.DSN), sqlstore.Options{})
 			put(t, s, "before")
 			server.Pause()
+			// A server's threads stop when one of them has got to run and has seen the signal.
+			require.Eventually(t, func() bool {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, err := s.Get(ctx, "before")
+				return err != nil
+			}, time.Minute, 10*time.Millisecond)
 			hangs(t, s)
 			server.Resume()
 			// Connections that hung are replaced, at the latest after as many tries
@@ -89,7 +101,7 @@ func TestHungServer(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, err := s.Get(t.Context(), "before")
 				return err == nil
-			}, 30*time.Second, 10*time.Millisecond)
+			}, time.Minute, 10*time.Millisecond)
 			put(t, s, "after")
 		})
 	}

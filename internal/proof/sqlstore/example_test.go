@@ -47,7 +47,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ch, code, err := svc.Issue(ctx, otp.Request{Channel: otp.SMS, Usage: "login", Subject: "ann", To: "+15550100"})
+	ch, code, err := svc.Issue(ctx, otp.Request{Channel: otp.SMS, Usage: "login", Subject: "ann", To: "+12025550100"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func Example_audit() {
 	}
 	defer store.Close()
 	svc := exampleService(store)
-	ch, code, err := svc.Issue(ctx, otp.Request{Channel: otp.SMS, Usage: "login", Subject: "ann", To: "+15550100"})
+	ch, code, err := svc.Issue(ctx, otp.Request{Channel: otp.SMS, Usage: "login", Subject: "ann", To: "+12025550100"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -236,7 +236,7 @@ func TestBadPolicies(t *testing.T) {
 		insert(t, db, o.Prefix, "sms", `{"ttl": "1s"}`)
 		defaults := policies(t, s, otp.Default)
 		svc, outbox, _ := otptest.NewService(t, func(c *otp.Config) { c.Store, c.Limiter, c.Policies = s, s, defaults })
-		_, err := svc.Request(t.Context(), otp.Request{Channel: otp.SMS, Usage: "login", To: "+15550100"})
+		_, err := svc.Request(t.Context(), otp.Request{Channel: otp.SMS, Usage: "login", To: "+12025550100"})
 		require.ErrorContains(t, err, "Policy.TTL")
 		require.Empty(t, outbox.Messages())
 		// What is not JSON the server itself does not take.
@@ -255,7 +255,7 @@ func TestBadPolicies(t *testing.T) {
 }
 
 // Of a change in one process, and of one by hand, the others know within five seconds, and it
-// holds for what is asked for next.
+// holds for what is asked for next, however long the answer takes.
 func TestPolicyReachesEveryProcess(t *testing.T) {
 	everyServer(t, func(t *testing.T, k server) {
 		dsn := k.dsn(t)
@@ -268,7 +268,12 @@ func TestPolicyReachesEveryProcess(t *testing.T) {
 		change := func(want time.Duration, set func()) {
 			t.Helper()
 			set()
-			require.Eventually(t, func() bool { return ttl(t, there, key) == want }, 5*time.Second, 10*time.Millisecond)
+			changed := time.Now()
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for asked := changed; ttl(t, there, key) != want; asked = <-tick.C {
+				require.Less(t, asked.Sub(changed), 5*time.Second)
+			}
 		}
 		change(3*time.Minute, func() {
 			require.NoError(t, here.Set(t.Context(), key, minutes(3), ann))

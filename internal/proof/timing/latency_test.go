@@ -40,7 +40,10 @@ func TestLatency(t *testing.T) {
 				}
 				return otp.Receipt{}, nil
 			}), 8*samples+1000, func(c *otp.Config) {
-				c.Policies = recipientOnly(t, otp.Policy{MaxAttempts: 1, LiveCodes: 1}) // so the tenant's guesses last
+				c.Policies = recipientOnly(t, otp.Policy{
+					MaxAttempts: 1, LiveCodes: 1, // so the tenant's guesses last
+					TTL: 10 * time.Minute, // of this machine, for what waits in the queue
+				})
 			})
 			stop := w.run()
 			ctx := context.WithValue(t.Context(), requestKey{}, true)

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -114,17 +116,21 @@ func TestAnswersAreBounded(t *testing.T) {
 
 // A caller without a deadline has one all the same.
 func TestCallsEnd(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
-	}))
-	defer server.Close()
-	c, err := New(Config{Name: "x", BaseURL: server.URL})
-	require.NoError(t, err)
-	assert.Equal(t, callTimeout, c.http.Timeout)
-	c.http.Timeout = 500 * time.Millisecond
-	_, err = c.Send(context.Background(), otp.Message{}, JSON("/", 1), &reply{})
-	require.EqualError(t, err, "otp/x: no answer in time")
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Name: "x", BaseURL: "http://127.0.0.1"})
+		require.NoError(t, err)
+		tr, ok := c.http.Transport.(*http.Transport)
+		require.True(t, ok)
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, server) }() // which never answers
+			return client, nil
+		}
+		begun := time.Now()
+		_, err = c.Send(context.Background(), otp.Message{}, JSON("/", 1), &reply{})
+		require.EqualError(t, err, "otp/x: no answer in time")
+		require.Equal(t, callTimeout, time.Since(begun))
+	})
 }
 
 func TestErrorsShowShortCodesOnly(t *testing.T) {

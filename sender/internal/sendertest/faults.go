@@ -17,7 +17,7 @@ import (
 
 const (
 	patience = 20 * time.Millisecond // of the caller of a server that hangs, once it has the request
-	limit    = 5 * time.Second       // by when every call has returned
+	limit    = 9 * time.Second       // by when every call has returned: less than the sender's own deadline
 )
 
 // faults checks what a sender makes of a server that does not answer as it should.
