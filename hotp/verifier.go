@@ -3,7 +3,6 @@ package hotp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"otp.example/otp"
@@ -43,7 +42,8 @@ const secretSize = 20
 
 // NewVerifier returns a Verifier for the tenant of svc, whose store must be an
 // [otp.CredentialStore], as every store of this repository is. The error names the
-// field of cfg that is out of bounds.
+// field of cfg that is out of bounds. An empty Issuer is an error of Begin, since a
+// Verifier that does not enroll needs none.
 func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 	o, err := cfg.Options.withDefaults(make([]byte, secretSize))
 	if err != nil {
@@ -77,11 +77,13 @@ type Enroll struct {
 }
 
 // Begin makes a credential, to be confirmed within 10 minutes. Until then it verifies
-// nothing, and the subject's others go on working. One at a time can be pending.
+// nothing, and the subject's others go on working. One at a time can be pending: a second
+// Begin takes its place, and the first can no longer be confirmed. So call it for a POST,
+// not when a page is loaded.
 func (v *Verifier) Begin(ctx context.Context, e Enroll) (otp.Enrollment, error) {
 	o := v.cfg.Options
 	if v.cfg.Issuer == "" {
-		return otp.Enrollment{}, errors.New("otp: Config.Issuer is required to enroll")
+		return otp.Enrollment{}, errors.New("otp: hotp.Config.Issuer is required to enroll")
 	}
 	if e.Secret == nil {
 		e.Secret = credential.NewSecret(secretSize)
@@ -91,11 +93,11 @@ func (v *Verifier) Begin(ctx context.Context, e Enroll) (otp.Enrollment, error) 
 		Algorithm: o.Algorithm.String(), Digits: o.Digits, Counter: e.Counter,
 	}.URI()
 	if err != nil {
-		return otp.Enrollment{}, fmt.Errorf("%w: %w", otp.ErrInvalidRequest, err)
+		return otp.Enrollment{}, credential.Invalid(err)
 	}
 	c, err := newCredential(e.Name, e.Secret, e.Counter, o)
 	if err != nil {
-		return otp.Enrollment{}, fmt.Errorf("%w: %w", otp.ErrInvalidRequest, err)
+		return otp.Enrollment{}, credential.Invalid(err)
 	}
 	id, err := v.keep.Begin(ctx, e.Subject, e.Proof, c)
 	if err != nil {
@@ -129,7 +131,7 @@ func (v *Verifier) Confirm(ctx context.Context, subject, id, code string) error 
 
 // Import makes a credential active without a code: for secrets that people use already,
 // from another library's database. Counter is the first that was not used there. It asks
-// for no proof, so it is nothing for a handler. Where guesses have disabled the factor it is
+// for no proof, so do not call it from a handler. Where guesses have disabled the factor it is
 // refused: the person enrolls anew, or RevokeAll comes before it.
 func (v *Verifier) Import(ctx context.Context, subject, name string, secret []byte, counter uint64, o Options) (id string, err error) {
 	if o, err = o.withDefaults(secret); err != nil {
@@ -149,7 +151,8 @@ func (v *Verifier) Import(ctx context.Context, subject, name string, secret []by
 // together with those before it; every other is a "no", as with Service.Verify.
 //
 // The codes before the expected one are not looked at: one that was used is as wrong as
-// any. After too many wrong codes the error is an [*otp.RateLimitError], and at one in ten
+// any. Of two calls with one code at the same time the later may be told
+// [otp.ErrAlreadyVerified], which costs no guess. After too many wrong codes the error is an [*otp.RateLimitError], and at one in ten
 // thousand chances, which are 33 guesses at six digits and a look-ahead of three,
 // [otp.ErrAttemptsExceeded]: then the person has to enroll anew, with a proof by another
 // factor, or to be helped by an administrator; see RevokeAll. The guesses begin anew with

@@ -35,7 +35,7 @@
 // # Sizing
 //
 // A challenge of a service is one record and about four meters: five entries that
-// take about 740 bytes. Records live as long as their codes, minutes; meters as
+// take about 720 bytes. Records live as long as their codes, minutes; meters as
 // long as the longest window of their limits, days, and after a wrong guess up
 // to a year. Count, for [Bounds], the people who ask for a code in that time, not
 // the challenges that are open at once. [Store.Used] says how full the store is;

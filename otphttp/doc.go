@@ -7,6 +7,7 @@
 //		ch, err := a.otp.Request(r.Context(), otp.Request{
 //			Usage: "login", Channel: otp.SMS, To: r.FormValue("phone"), Subject: user.ID,
 //			Client: otphttp.ClientAddr(r, a.proxies), Conceal: true, Decoy: !found,
+//			IdempotencyKey: r.FormValue("form"), // a hidden field, see below
 //		})
 //		if err != nil {
 //			otphttp.Error(w, err)
@@ -26,6 +27,13 @@
 //		otphttp.ClearHandle(w)
 //		a.sessions.start(w, proof.Subject())
 //	}
+//
+// The page gives the form a hidden field with a new [crypto/rand.Text] each time it is
+// shown. With that as IdempotencyKey a second click is the same challenge. Without it the
+// second click locks the person out: the limits let nothing more be sent, which Conceal
+// does not tell, and the cookie then has the handle of a challenge without a code, so the
+// code that did arrive is rejected. A field that is longer than 256 bytes or not UTF-8 is
+// answered 400; with another recipient it makes another challenge.
 //
 // Put [http.CrossOriginProtection] in front of both: a foreign page that can post to
 // them can log its visitors in as somebody else. The program examples/weblogin is a

@@ -16,6 +16,11 @@ const cookieName = "__Host-otp"
 // a second challenge takes the place of the first. Where several must be open at once,
 // a login in one tab and a payment in another, keep the handles in the session instead.
 //
+// For the second challenge nothing may have been sent: with Request.Conceal that is so for
+// whoever asks again within 30 seconds, by a double click for example. Then the code that
+// did arrive is rejected, since its handle is gone. A Request.IdempotencyKey that comes
+// with the form makes a second click the same challenge.
+//
 // Browsers take the cookie over HTTPS only. A challenge without a handle clears it.
 func SetHandle(w http.ResponseWriter, ch otp.Challenge) {
 	if ch.ID == "" {

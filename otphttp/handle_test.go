@@ -77,7 +77,7 @@ func TestHandle(t *testing.T) {
 // Every handle that the service makes gets through a cookie as it is.
 func TestHandleRoundTrip(t *testing.T) {
 	svc, outbox, _ := otptest.NewService(t)
-	ch, err := svc.Request(t.Context(), otp.Request{Channel: otp.SMS, Usage: "login", To: "+15550100"})
+	ch, err := svc.Request(t.Context(), otp.Request{Channel: otp.SMS, Usage: "login", To: "+12025550100"})
 	require.NoError(t, err)
 
 	w := httptest.NewRecorder()
@@ -88,6 +88,6 @@ func TestHandleRoundTrip(t *testing.T) {
 	}
 	require.Equal(t, ch.ID, otphttp.Handle(r))
 
-	_, err = svc.Verify(t.Context(), otp.Answer{ID: otphttp.Handle(r), Code: outbox.Code("+15550100"), Usage: "login"})
+	_, err = svc.Verify(t.Context(), otp.Answer{ID: otphttp.Handle(r), Code: outbox.Code("+12025550100"), Usage: "login"})
 	require.NoError(t, err)
 }

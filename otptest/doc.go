@@ -3,9 +3,9 @@
 //
 //	svc, outbox, clock := otptest.NewService(t)
 //	app := newApp(svc)
-//	…                                // the app asks for one
-//	code := outbox.Code("+15550100") // what the phone shows
-//	clock.Advance(6 * time.Minute)   // and the code has expired
+//	…                                   // the app asks for one
+//	code := outbox.Code("+12025550100") // what the phone shows
+//	clock.Advance(6 * time.Minute)      // and the code has expired
 //
 // The service is a real one: its limits hold, so a second message to the same recipient
 // has to wait until the clock was advanced by 30 seconds. For end-to-end tests that log

@@ -25,12 +25,12 @@ func (a *app) verify(t *testing.T, handle, code string) (user string, err error)
 func TestLogin(t *testing.T) {
 	svc, outbox, clock := otptest.NewService(t)
 	a := &app{svc}
-	handle, err := a.send(t, "+15550100")
+	handle, err := a.send(t, "+12025550100")
 	if err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(4 * time.Minute)
-	user, err := a.verify(t, handle, outbox.Code("+15550100"))
+	user, err := a.verify(t, handle, outbox.Code("+12025550100"))
 	if err != nil || user != "ann" {
 		t.Errorf("got %q, %v", user, err)
 	}
@@ -38,10 +38,10 @@ func TestLogin(t *testing.T) {
 
 // The same with a fixed code, as for a browser test that cannot read the outbox.
 func TestLoginWithTestNumber(t *testing.T) {
-	svc, _, _ := otptest.NewService(t, otptest.TestNumbers(t, map[string]string{"+15550100": "424242"}))
+	svc, _, _ := otptest.NewService(t, otptest.TestNumbers(t, map[string]string{"+12025550100": "424242"}))
 	a := &app{svc}
 	for range 10 { // no limit is in the way
-		handle, err := a.send(t, "+15550100")
+		handle, err := a.send(t, "+12025550100")
 		if err != nil {
 			t.Fatal(err)
 		}

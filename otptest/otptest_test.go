@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	ann = "+15550100"
-	bob = "+15550101"
+	ann = "+12025550100"
+	bob = "+12025550101"
 )
 
 func login(to string) otp.Request {
@@ -118,7 +118,7 @@ func TestFail(t *testing.T) {
 
 func TestNewService(t *testing.T) {
 	svc, outbox, clock := otptest.NewService(t)
-	for channel, to := range map[otp.Channel]string{otp.SMS: "+15550100", otp.Voice: "+15550101", otp.WhatsApp: "+15550102", otp.Email: "ann@example.com"} {
+	for channel, to := range map[otp.Channel]string{otp.SMS: "+12025550100", otp.Voice: "+12025550101", otp.WhatsApp: "+12025550102", otp.Email: "ann@example.com"} {
 		ch, err := svc.Request(t.Context(), otp.Request{Channel: channel, Usage: "login", To: to})
 		require.NoError(t, err, channel)
 		require.Equal(t, clock.Now(), ch.CreatedAt)
@@ -193,7 +193,7 @@ func TestQueued(t *testing.T) {
 	decoy := otp.Request{Channel: otp.SMS, Usage: "login", To: bob, Conceal: true, Decoy: true}
 	_, err = svc.Request(t.Context(), decoy)
 	require.NoError(t, err)
-	r = login("+15550102")
+	r = login("+12025550102")
 	_, err = svc.Request(t.Context(), r)
 	require.NoError(t, err)
 	outbox.Wait(t, 2)
@@ -268,9 +268,9 @@ func TestTestNumbersLeaveOthersAlone(t *testing.T) {
 	_, err = svc.Request(t.Context(), login(bob))
 	require.ErrorIs(t, err, otp.ErrRateLimited)
 
-	other, err := svc.Request(t.Context(), login("+15550102"))
+	other, err := svc.Request(t.Context(), login("+12025550102"))
 	require.NoError(t, err)
-	codes = append(codes, outbox.Code("+15550102"))
+	codes = append(codes, outbox.Code("+12025550102"))
 	require.NotEqual(t, codes[0], codes[1])
 
 	// The fixed code is nobody else's, and nobody else's code is that of the number.

@@ -98,7 +98,7 @@ func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 // Generate makes a set of ten codes, which is shown to the person once and replaces the
 // one before, with the guesses at it, in the same step. If there is one, or a credential of
 // another factor that is older than 10 minutes, it asks for a proof by any factor, at most
-// 10 minutes old. See [Text] for a page to print.
+// 10 minutes old. Otherwise the zero Proof will do. See [Text] for a page to print.
 func (v *Verifier) Generate(ctx context.Context, subject string, proof otp.Proof) ([]otp.Secret, error) {
 	length := longCode
 	if v.cfg.Short {
@@ -127,7 +127,8 @@ func (v *Verifier) Generate(ctx context.Context, subject string, proof otp.Proof
 // Verify checks a code of a.Subject. The error is nil if and only if the code is one of the
 // set, had not been used, and has now been used by this call; every other is a "no", as with
 // Service.Verify. What cannot be a code by its length or check symbol is
-// [otp.ErrMismatch], calls no store and is not counted.
+// [otp.ErrMismatch], calls no store and is not counted. Of two calls with one code at the
+// same time the later may be told [otp.ErrAlreadyVerified], which costs no guess.
 //
 // After a hundred wrong codes in a row, or 20 in a day, the error is an
 // [*otp.RateLimitError] or [otp.ErrAttemptsExceeded], until a new set is made.

@@ -3,7 +3,6 @@ package totp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"otp.example/otp"
@@ -44,7 +43,8 @@ const lateInRow = 16
 
 // NewVerifier returns a Verifier for the tenant of svc, whose store must be an
 // [otp.CredentialStore], as every store of this repository is. The error names the
-// field of cfg that is out of bounds.
+// field of cfg that is out of bounds. An empty Issuer is an error of Begin, since a
+// Verifier that does not enroll needs none.
 func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 	o, err := cfg.Options.withDefaults()
 	if err != nil {
@@ -94,11 +94,13 @@ type Enroll struct {
 }
 
 // Begin makes a credential, to be confirmed within 10 minutes. Until then it verifies
-// nothing, and the subject's others go on working. One at a time can be pending.
+// nothing, and the subject's others go on working. One at a time can be pending: a second
+// Begin takes its place, and the code scanned before can no longer be confirmed. So call it
+// for a POST, not when a page is loaded.
 func (v *Verifier) Begin(ctx context.Context, e Enroll) (otp.Enrollment, error) {
 	o := v.cfg.Options
 	if v.cfg.Issuer == "" {
-		return otp.Enrollment{}, errors.New("otp: Config.Issuer is required to enroll")
+		return otp.Enrollment{}, errors.New("otp: totp.Config.Issuer is required to enroll")
 	}
 	if e.Secret == nil {
 		e.Secret = credential.NewSecret(secretSize(o.Algorithm))
@@ -108,7 +110,7 @@ func (v *Verifier) Begin(ctx context.Context, e Enroll) (otp.Enrollment, error) 
 		Algorithm: o.Algorithm.String(), Digits: o.Digits, Period: o.Period,
 	}.URI()
 	if err != nil {
-		return otp.Enrollment{}, fmt.Errorf("%w: %w", otp.ErrInvalidRequest, err)
+		return otp.Enrollment{}, credential.Invalid(err)
 	}
 	id, err := v.keep.Begin(ctx, e.Subject, e.Proof, newCredential(e.Name, e.Secret, o))
 	if err != nil {
@@ -136,7 +138,7 @@ func (v *Verifier) Confirm(ctx context.Context, subject, id, code string) error 
 
 // Import makes a credential active without a code: for secrets that people use already,
 // from another library's database. Their codes are checked with o. It asks for no proof,
-// so it is nothing for a handler. Where guesses have disabled the factor it is refused: the
+// so do not call it from a handler. Where guesses have disabled the factor it is refused: the
 // person enrolls anew, or RevokeAll comes before it.
 func (v *Verifier) Import(ctx context.Context, subject, name string, secret []byte, o Options) (id string, err error) {
 	if o, err = o.withDefaults(); err != nil {

@@ -53,11 +53,11 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 
 	// A stranger looks for accounts. The answers differ in nothing.
-	known, err := a.forgot(ctx, "ann@example.com")
+	known, err := a.forgot(ctx, rand.Text(), "ann@example.com")
 	if err != nil {
 		return err
 	}
-	unknown, err := a.forgot(ctx, "nobody@example.com")
+	unknown, err := a.forgot(ctx, rand.Text(), "nobody@example.com")
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,9 @@ type account struct {
 // An answer is what the browser gets: a page, and the handle in a cookie.
 type answer struct{ page, handle string }
 
-// forgot takes the first form.
-func (a *app) forgot(ctx context.Context, address string) (answer, error) {
+// forgot takes the first form. Its hidden field is a rand.Text that the server made when it
+// showed the form.
+func (a *app) forgot(ctx context.Context, hidden, address string) (answer, error) {
 	// Accounts are looked up by what the service would send to. By what was typed, a
 	// capital letter would make Ann a stranger, who gets no mail and is not told.
 	to, err := a.otp.Canonical(ctx, otp.Email, address)
@@ -142,6 +143,10 @@ func (a *app) forgot(ctx context.Context, address string) (answer, error) {
 		Subject: user,
 		Conceal: true,
 		Decoy:   !found,
+		// Who clicks twice gets one challenge and one mail. Without this the second click
+		// would make a challenge of its own, to which the limits send nothing, and its
+		// handle would take the place of the one that the code belongs to.
+		IdempotencyKey: hidden,
 	})
 	if err != nil {
 		return answer{}, err

@@ -42,7 +42,7 @@ func (t transfer) binding() string {
 	return fmt.Sprintf("%d.%02d EUR to %s, order %s", t.cents/100, t.cents%100, t.payee, t.order)
 }
 
-const annsNumber = "+15550100"
+const annsNumber = "+12025550100"
 
 // request asks for a code for one transfer.
 func request(t transfer) otp.Request {

@@ -26,7 +26,7 @@ Ann's phone shows: ###### is your code for payment. It confirms: 49.90 EUR to Bl
 Her code with another amount? Refused, as a wrong code.
 Her code with another payee? Refused, as a wrong code.
 Her code with another order? Refused, as a wrong code.
-Her code with her transfer? Done: 49.90 EUR to Blue Bottle Books, order ########, confirmed by ann with a code to +15550100.
+Her code with her transfer? Done: 49.90 EUR to Blue Bottle Books, order ########, confirmed by ann with a code to +12025550100.
 The same again? Refused: the code was used.
 `, got)
 }
@@ -53,7 +53,7 @@ func TestMessageShowsTheTransfer(t *testing.T) {
 	tr := transfer{4990, "Blue Bottle Books", "ABCDEFGH"}
 	ch, err := svc.Request(t.Context(), request(tr))
 	require.NoError(t, err)
-	require.Contains(t, box.Last("+15550100").Content.Text, "49.90 EUR to Blue Bottle Books, order ABCDEFGH")
-	_, err = confirm(t.Context(), svc, ch.ID, box.Code("+15550100"), tr)
+	require.Contains(t, box.Last("+12025550100").Content.Text, "49.90 EUR to Blue Bottle Books, order ABCDEFGH")
+	_, err = confirm(t.Context(), svc, ch.ID, box.Code("+12025550100"), tr)
 	require.NoError(t, err)
 }

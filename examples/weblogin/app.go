@@ -34,7 +34,7 @@ type user struct{ id, name, email, phone string }
 func newApp(svc *otp.Service, now func() time.Time) *app {
 	return &app{
 		otp:      svc,
-		users:    []user{{id: "42", name: "Ann", email: "ann@example.com", phone: "+15550100"}},
+		users:    []user{{id: "42", name: "Ann", email: "ann@example.com", phone: "+12025550100"}},
 		sessions: sessions{now: now, m: map[string]session{}},
 		now:      now,
 	}
@@ -59,7 +59,13 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 		render(w, http.StatusOK, homePage, page{Title: "Hello", Name: u.name})
 		return
 	}
-	render(w, http.StatusOK, loginPage, page{Title: "Log in"})
+	renderLogin(w, http.StatusOK, "")
+}
+
+// renderLogin shows the form that asks for a code, each time with a new name, by which send
+// knows it again.
+func renderLogin(w http.ResponseWriter, status int, problem string) {
+	render(w, status, loginPage, page{Title: "Log in", Problem: problem, Form: rand.Text()})
 }
 
 // send takes an address and says the same to everybody: that a code is on its way, if
@@ -77,9 +83,13 @@ func (a *app) send(w http.ResponseWriter, r *http.Request) {
 		// Decoy: for somebody who does not exist every step is done but the sending.
 		Conceal: true,
 		Decoy:   !found,
+		// Who clicks twice gets one challenge and one message. Without this the second
+		// click would make a challenge of its own, to which the limits send nothing, and
+		// its handle would take the place of the one that the code belongs to.
+		IdempotencyKey: r.FormValue("form"),
 	})
 	if errors.Is(err, otp.ErrInvalidRequest) {
-		render(w, http.StatusBadRequest, loginPage, page{Title: "Log in", Problem: "That is neither an e-mail address nor a phone number such as +1 555 0100."})
+		renderLogin(w, http.StatusBadRequest, "That is neither an e-mail address nor a phone number such as +1 202 555 0100.")
 		return
 	}
 	if err != nil {

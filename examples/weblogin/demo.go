@@ -19,17 +19,19 @@ import (
 // visit does what a person would do in a browser, and what somebody else would try. It
 // returns an error unless every answer is the right one.
 func visit(ctx context.Context, say func(string, ...any), site string, cert *x509.Certificate, box mailbox) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	b, err := newBrowser(site, cert)
 	if err != nil {
 		return err
 	}
+	var shown string // the page that was shown last
 	step := func(what, method, path string, form url.Values, status int, contains string) error {
 		got, err := b.do(ctx, method, path, form)
 		if err != nil {
 			return err
 		}
+		shown = got.body
 		say("%-46s %-4s %-7s %d %s", what, method, path, got.status, got.location)
 		if got.status != status || !strings.Contains(got.body, contains) {
 			return fmt.Errorf("%s: %d, not %d with %q", what, got.status, status, contains)
@@ -37,10 +39,14 @@ func visit(ctx context.Context, say func(string, ...any), site string, cert *x50
 		return nil
 	}
 
+	if err := step("Nobody is logged in.", "GET", "/", nil, 200, "Send me a code"); err != nil {
+		return err
+	}
+	form := hidden(shown)
 	if err := errors.Join(
-		step("Nobody is logged in.", "GET", "/", nil, 200, "Send me a code"),
-		step("An unknown address is asked for a code.", "POST", "/login", url.Values{"to": {"nobody@example.com"}}, 303, ""),
-		step("Ann asks for a code.", "POST", "/login", url.Values{"to": {"ann@example.com"}}, 303, ""),
+		step("An unknown address is asked for a code.", "POST", "/login", url.Values{"to": {"nobody@example.com"}, "form": {form}}, 303, ""),
+		step("Ann asks for a code.", "POST", "/login", url.Values{"to": {"ann@example.com"}, "form": {form}}, 303, ""),
+		step("She clicks twice.", "POST", "/login", url.Values{"to": {"ann@example.com"}, "form": {form}}, 303, ""),
 	); err != nil {
 		return err
 	}
@@ -60,6 +66,13 @@ func visit(ctx context.Context, say func(string, ...any), site string, cert *x50
 		step("She logs out.", "POST", "/logout", url.Values{}, 303, ""),
 		step("Nobody is logged in.", "GET", "/", nil, 200, "Send me a code"),
 	)
+}
+
+// hidden returns the name that the login page has for its form.
+func hidden(page string) string {
+	_, value, _ := strings.Cut(page, `name="form" value="`)
+	value, _, _ = strings.Cut(value, `"`)
+	return value
 }
 
 // another returns a code of the same form.
@@ -91,7 +104,7 @@ func newBrowser(site string, cert *x509.Certificate) (*browser, error) {
 	return &browser{site, &http.Client{
 		Jar:           jar,
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
-		Timeout:       10 * time.Second,
+		Timeout:       time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

@@ -91,7 +91,7 @@ func run(ctx context.Context, out io.Writer, addr string, demo bool) error {
 	if demo {
 		err = visit(ctx, say, "https://"+ln.Addr().String(), cert.Leaf, box)
 	} else {
-		say("https://%s (log in as ann@example.com or +15550100)", addr)
+		say("https://%s (log in as ann@example.com or +12025550100)", addr)
 		select {
 		case <-ctx.Done():
 		case err = <-served:

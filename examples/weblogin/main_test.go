@@ -30,6 +30,7 @@ func TestDemo(t *testing.T) {
 	require.Equal(t, `Nobody is logged in.                           GET  /       200
 An unknown address is asked for a code.        POST /login  303 /code
 Ann asks for a code.                           POST /login  303 /code
+She clicks twice.                              POST /login  303 /code
   Mail to ann@example.com: ######## is your code for login. It is valid for 10 minutes. Do not share it.
 She has a page to type it into.                GET  /code   200
 She wants another one at once.                 POST /resend 429
@@ -129,7 +130,7 @@ func (v visitor) cookie(name string) string {
 func TestLogin(t *testing.T) {
 	for _, to := range []struct{ name, typed, canonical string }{
 		{"e-mail", " Ann@Example.com ", "ann@example.com"},
-		{"phone", "+1 (555) 01-00", "+15550100"},
+		{"phone", "+1 (202) 555-0100", "+12025550100"},
 	} {
 		t.Run(to.name, func(t *testing.T) {
 			t.Parallel()
@@ -162,6 +163,39 @@ func TestLogin(t *testing.T) {
 			require.False(t, ok, "a session that was ended")
 		})
 	}
+}
+
+// A second click sends nothing, and the code that the first one sent is still the right one.
+func TestDoubleClick(t *testing.T) {
+	s := newSite(t)
+	v := s.visitor(t)
+	form := hidden(v.get("/").body)
+	require.Len(t, form, 26)
+	require.NotEqual(t, form, hidden(v.get("/").body), "every form has a name of its own")
+	for range 2 {
+		require.Equal(t, "/code", v.post("/login", "to", "ann@example.com", "form", form).location)
+	}
+	s.outbox.Wait(t, 1)
+	require.Equal(t, "/", v.post("/code", "code", s.outbox.Code("ann@example.com")).location)
+	require.Contains(t, v.get("/").body, "You are logged in as Ann.")
+	require.Len(t, s.outbox.Messages(), 1)
+
+	// Another address in the same form is another login.
+	require.Equal(t, "/code", v.post("/login", "to", "+12025550100", "form", form).location)
+	s.outbox.Wait(t, 2)
+	require.Equal(t, "/", v.post("/code", "code", s.outbox.Code("+12025550100")).location)
+}
+
+// No form of ours has such a name.
+func TestForgedForm(t *testing.T) {
+	s := newSite(t)
+	v := s.visitor(t)
+	for _, form := range []string{strings.Repeat("A", 257), "a\x00b", "\xff"} {
+		r := v.post("/login", "to", "ann@example.com", "form", form)
+		require.Equal(t, 400, r.status, "%q", form)
+		require.Empty(t, r.header.Get("Set-Cookie"))
+	}
+	require.Empty(t, s.outbox.Messages())
 }
 
 func TestSessionEnds(t *testing.T) {

@@ -14,8 +14,9 @@ type page struct {
 	Title   string
 	Name    string
 	Problem string
-	Wait    int  // seconds until another code may be asked for
-	Final   bool // there are no further codes
+	Form    string // names this copy of the form
+	Wait    int    // seconds until another code may be asked for
+	Final   bool   // there are no further codes
 }
 
 const style = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem}` +
@@ -44,7 +45,10 @@ const layout = `<!DOCTYPE html>
 `
 
 var (
+	// Browsers that put back what a form held before a reload would put back its name, too:
+	// hence autocomplete="off".
 	loginPage = parse(`<form method="post" action="/login">
+<input type="hidden" name="form" value="{{.Form}}" autocomplete="off">
 <label for="to">Your e-mail address or phone number</label>
 <input id="to" name="to" autocomplete="username" required autofocus maxlength="254">
 <button>Send me a code</button>
