@@ -291,3 +291,51 @@ func TestFullQueue(t *testing.T) {
 }
 
 var errProvider = errors.New("provider")
+
+// S-51 S-52: a message that cannot be rendered costs a real account no call that a decoy does not make.
+func TestConcealedRenderFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, run := newConcealing(t, func(c *otp.Config) {
+			c.Render = func(context.Context, otp.Message) (otp.Content, error) { return otp.Content{}, errors.New("too long") }
+		})
+		calls := func(decoy bool) []string {
+			r := login(number())
+			r.Conceal, r.Decoy = true, decoy
+			w.store.take()
+			w.request(r)
+			run()
+			return w.store.take()
+		}
+		calls(false) // takes the lease
+		require.Equal(t, calls(true), calls(false))
+	})
+}
+
+// A concealed resend that a guard refuses leaves the code alone that the person has.
+func TestConcealedResendThatIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		refuse := false
+		w, run := newConcealing(t, policy(otp.Policy{LiveCodes: 1}), func(c *otp.Config) {
+			c.Guard = guard(func(otp.Request) error {
+				if refuse {
+					return otp.ErrRefused
+				}
+				return nil
+			})
+		})
+		r := login(number())
+		r.Conceal = true
+		ch := w.request(r)
+		run()
+		code := w.box.code(t)
+		w.clock.advance(31 * time.Second)
+		refuse = true
+		_, err := w.Resend(t.Context(), otp.Resend{ID: ch.ID})
+		require.NoError(t, err)
+		run()
+		_, err = w.answer(otp.Answer{ID: ch.ID, Code: code, Usage: "login"})
+		require.NoError(t, err)
+	})
+}

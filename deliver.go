@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -18,6 +17,8 @@ type delivery struct {
 	subject pseudonym
 	charges []Charge // for the send, to be given back if it is refused
 	mute    bool     // run every step but the send
+	lease   leaseKey // of the tenant's send limit
+	leased  time.Time
 	release []Charge // reserved for a code that does not exist; given back off the request's path
 }
 
@@ -31,6 +32,9 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 	}
 	content, err := s.render(ctx, m)
 	if err != nil {
+		if d.payload.has(flagConceal) {
+			d.charges, d.leased = nil, time.Time{} // giving back would cost a call that decoys do not make
+		}
 		return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(fmt.Errorf("%w: render: %w", ErrNotAccepted, err), m), start)
 	}
 	m.Content = content
@@ -46,7 +50,7 @@ func (s *Service) deliver(ctx context.Context, d *delivery) (Receipt, error) {
 		}})
 		if err != nil {
 			if d.payload.has(flagConceal) {
-				d.charges = nil // giving back would cost a call that decoys do not make
+				d.charges, d.leased = nil, time.Time{} // giving back would cost a call that decoys do not make
 			}
 			return Receipt{}, s.sent(ctx, d, Receipt{}, newDeliveryError(err, m), start)
 		}
@@ -77,8 +81,11 @@ func (s *Service) sent(ctx context.Context, d *delivery, r Receipt, err error, s
 	}
 	if err != nil {
 		e.Type = EventSendFailed
-		if back := d.refund(); len(back) > 0 && notTaken(err) {
-			s.giveBack(ctx, e, back)
+		if notTaken(err) && !d.mute {
+			if back := d.refund(err); len(back) > 0 {
+				s.giveBack(ctx, e, back)
+			}
+			s.settled(ctx, e, s.leases.give(ctx, d.lease, 1, d.leased))
 		}
 	}
 	s.emit(ctx, e)
@@ -91,14 +98,15 @@ func (s *Service) giveBack(ctx context.Context, e Event, c []Charge) {
 	s.settled(ctx, e, s.store.GiveAll(ctx, c))
 }
 
-func (d *delivery) refund() []Charge {
-	if d.mute {
-		return nil
+// refund lists what is given back: not the client's own limit, which is the first, under
+// Conceal, nor for a recipient who cannot be reached. A client that goes on naming those
+// would use up guesses that all accounts share, and pay nothing.
+func (d *delivery) refund(err error) []Charge {
+	keep := d.payload.has(flagConceal) || errors.Is(err, ErrUndeliverable)
+	if keep && len(d.charges) > 0 && d.charges[0].Scope == scopeClient {
+		return d.charges[1:]
 	}
-	if !d.payload.has(flagConceal) {
-		return d.charges
-	}
-	return slices.DeleteFunc(slices.Clone(d.charges), func(c Charge) bool { return !c.Silent })
+	return d.charges
 }
 
 func (s *Service) render(ctx context.Context, m Message) (c Content, err error) {

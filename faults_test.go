@@ -234,6 +234,53 @@ func TestLimitsFollowTheSender(t *testing.T) {
 	}
 }
 
+// Who names recipients that cannot be reached pays for it: those requests keep guesses that
+// all accounts share.
+func TestUnreachableRecipientsAreChargedToTheirClient(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err    error
+		limits bool
+	}{{otp.ErrUndeliverable, true}, {otp.ErrNotAccepted, false}} {
+		w := newWorld(t)
+		w.box.fail(tt.err)
+		r := login("")
+		r.Client, r.Subject = netip.MustParseAddr("203.0.113.66"), ""
+		limited := false
+		for range 50 {
+			r.To = number()
+			_, err := w.Request(t.Context(), r)
+			limited = limited || errors.Is(err, otp.ErrRateLimited)
+		}
+		require.Equal(t, tt.limits, limited, "%v", tt.err)
+	}
+}
+
+// A failure that is late cancels no challenge that has taken the reference meanwhile.
+func TestLateFailureCancelsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := login(number())
+	r.Reference = "order"
+	first := true
+	w.box.hook = func(context.Context, otp.Message) (otp.Receipt, error) {
+		if !first {
+			return otp.Receipt{}, nil
+		}
+		first = false
+		require.NoError(t, w.Cancel(t.Context(), w.Reference("login", "order")))
+		other := login(number())
+		other.Reference = "order"
+		w.request(other)
+		return otp.Receipt{}, context.DeadlineExceeded
+	}
+	_, err := w.Request(t.Context(), r)
+	require.ErrorIs(t, seen.err(err), otp.ErrDelivery)
+	st, err := w.Status(t.Context(), w.Reference("login", "order"))
+	require.NoError(t, err)
+	require.Equal(t, otp.StatusPending, st.Status)
+}
+
 func TestFailedChallengeIsCanceled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -29,15 +29,17 @@ func (s *Service) guard(ctx context.Context, r *Request) error {
 
 // DefaultGuard refuses phone numbers that belong to no country: free and shared-cost
 // services, premium rate, and satellite and other networks that cost a lot and are
-// where toll fraud goes (ITU-T E.164, list of assigned codes).
+// where toll fraud goes (ITU-T E.164, list of assigned codes). It looks at all channels but
+// [Email], since what WhatsApp or Telegram does not take may go on as a text message, by a
+// [Failover] on the same channel.
 func DefaultGuard() Guard { return defaultGuard{} }
 
 type defaultGuard struct{}
 
 func (defaultGuard) Check(_ context.Context, r Request) error {
 	for _, route := range r.routes() {
-		if route.Channel != SMS && route.Channel != Voice {
-			continue
+		if route.Channel == Email {
+			continue // an address may begin like a number
 		}
 		for _, code := range []string{"+800", "+808", "+870", "+878", "+881", "+882", "+883", "+888", "+979", "+1900"} {
 			if strings.HasPrefix(route.To, code) {

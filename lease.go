@@ -96,8 +96,14 @@ func (l *leases) give(ctx context.Context, k leaseKey, cost int64, at time.Time)
 	e := l.get(k)
 	select {
 	case <-e.turn:
-	case <-ctx.Done():
-		return ctx.Err()
+	default: // as long as the caller may wait, though he hangs up
+		wait, done := undisturbed(ctx)
+		defer done()
+		select {
+		case <-e.turn:
+		case <-wait.Done():
+			return wait.Err()
+		}
 	}
 	defer func() { e.turn <- struct{}{} }()
 	if at.Equal(e.at) {
@@ -106,6 +112,8 @@ func (l *leases) give(ctx context.Context, k leaseKey, cost int64, at time.Time)
 	}
 	e.owe(at, cost)
 	if term, unit := k.term(); e.owed >= unit {
+		ctx, done := tidying(ctx) // it is others', too
+		defer done()
 		return l.flush(ctx, l.meter(k.tenant, k.what), e, term)
 	}
 	return nil

@@ -53,6 +53,78 @@ func at(call string, do func() error) func(string) error {
 	}
 }
 
+// S-43: nor does who hangs up behind a right answer keep what all share charged.
+func TestCallersThatLeaveAfterSuccess(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		w := newWorld(t, policy(otp.Policy{Formats: []otp.Format{{Length: 6}}}), func(c *otp.Config) {
+			c.TenantGuessLimit = otp.Limit{N: 100_000, Per: 24 * time.Hour} // ten challenges
+		})
+		for range 10 {
+			ch := w.request(login(number()))
+			ctx, cancel := context.WithCancel(t.Context())
+			w.store.faults(at("GiveAll", func() error {
+				cancel()
+				return nil
+			}), nil)
+			_, err := w.Verify(ctx, otp.Answer{ID: ch.ID, Code: w.box.code(t), Usage: "login"})
+			require.NoError(t, err)
+			w.store.faults(nil, nil)
+		}
+		for range 10 {
+			w.request(login(number()))
+		}
+	}
+}
+
+// S-43: the tenant's ceiling is on messages, whoever asks for them and by whatever route.
+func TestTenantCeilingOnResend(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(otp.Policy{Limits: otp.Limits{Tenant: []otp.Limit{{N: 10, Per: time.Hour}}}}))
+	sent := map[otp.Channel]int{}
+	w.box.hook = func(_ context.Context, m otp.Message) (otp.Receipt, error) {
+		sent[m.Channel]++
+		return otp.Receipt{}, nil
+	}
+	both := func(first, second otp.Channel) error {
+		to := number()
+		ch := w.request(otp.Request{Channel: first, Usage: "login", To: to, Fallback: []otp.Route{{Channel: second, To: to}}})
+		w.clock.advance(31 * time.Second)
+		_, err := w.Resend(t.Context(), otp.Resend{ID: ch.ID, Channel: second})
+		return seen.err(err)
+	}
+	for range 10 {
+		require.NoError(t, both(otp.SMS, otp.Voice))
+	}
+	w.clock.advance(time.Hour)
+	for range 10 {
+		require.NoError(t, both(otp.Voice, otp.SMS))
+	}
+	w.clock.advance(30 * time.Minute)
+	_, err := w.Request(t.Context(), login(number()))
+	var limited *otp.RateLimitError
+	require.ErrorAs(t, seen.err(err), &limited)
+	require.Equal(t, "tenant", limited.Scope)
+	require.Equal(t, map[otp.Channel]int{otp.SMS: 20, otp.Voice: 20}, sent)
+}
+
+// I6: messages that were certainly not sent leave the tenant's ceiling as it was.
+func TestTenantSendIsGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, policy(otp.Policy{Limits: otp.Limits{Tenant: []otp.Limit{{N: 10, Per: time.Hour}}}}))
+	w.box.fail(otp.ErrNotAccepted)
+	for range 30 {
+		_, err := w.Request(t.Context(), login(number()))
+		require.ErrorIs(t, seen.err(err), otp.ErrDelivery)
+	}
+	w.box.fail(nil)
+	for range 10 {
+		w.request(login(number()))
+	}
+	_, err := w.Request(t.Context(), login(number()))
+	require.ErrorIs(t, err, otp.ErrRateLimited)
+}
+
 // A caller's deadline holds for its charges, too, and without one they are bounded.
 func TestChargesHaveADeadline(t *testing.T) {
 	t.Parallel()

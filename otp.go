@@ -81,7 +81,7 @@ type Request struct {
 	Client    netip.Addr // optional: who asks, for limits; IPv6 is taken by /64
 	Locale    string     // BCP 47; empty means the renderer's default
 	Extra     []byte     // optional: sealed with the challenge, returned with the proof; at most 1024 bytes
-	Fallback  []Route    // further routes, for Resend; at most 4. Take them from the account, never from the client
+	Fallback  []Route    // further routes, for Resend; at most 4. Take them from the account, never from the client. The policy's TTL must be one that each of them may have
 	Reference string     // optional: the challenge is found by it instead of a handle (see Service.Reference); a live one of the same reference makes the request invalid; at most 256 bytes
 
 	// Policy overrides single fields of the policy for this challenge; each may only be

@@ -658,18 +658,44 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
+// S-46: a number that is not allowed gets nothing, on whichever channel it is asked for: a failover may
+// make a text message of it.
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, func(c *otp.Config) {
+		c.Senders[otp.Telegram] = otp.Failover(otp.SenderFunc(func(context.Context, otp.Message) (otp.Receipt, error) {
+			return otp.Receipt{}, otp.ErrNotAccepted // the number is not on Telegram
+		}), c.Senders[otp.SMS])
+	})
 	for _, r := range []otp.Request{
 		{Channel: otp.SMS, Usage: "login", To: "+8811234567"},
 		{Channel: otp.Email, Usage: "login", To: "a@example.com", Fallback: []otp.Route{{Channel: otp.Voice, To: "+19005550100"}}},
+		{Channel: otp.Telegram, Usage: "login", To: "+8811234567"},
 	} {
 		_, err := w.Request(t.Context(), r)
 		require.ErrorIs(t, err, otp.ErrRefused)
 	}
 	require.Empty(t, w.store.take())
 	require.Zero(t, w.box.count())
+	require.NoError(t, otp.DefaultGuard().Check(t.Context(), otp.Request{Channel: otp.Email, To: "+800@example.com"}))
+	w.request(otp.Request{Channel: otp.Telegram, Usage: "login", To: "+4930123456"})
+	require.Equal(t, 1, w.box.count())
+}
+
+// S-32: no route of a challenge has codes that live longer than its channel allows.
+func TestFallbackHasItsOwnLifetime(t *testing.T) {
+	t.Parallel()
+	p, err := otp.NewPolicies(otp.NIST, map[otp.PolicyKey]otp.Policy{{Channel: otp.Email, Usage: otp.Recovery}: {TTL: 24 * time.Hour}})
+	require.NoError(t, err)
+	w := newWorld(t, func(c *otp.Config) { c.Policies = p })
+	r := otp.Request{Channel: otp.Email, Usage: otp.Recovery, To: "a@example.com"}
+	w.request(r)
+	r.To, r.Fallback = "b@example.com", []otp.Route{{Channel: otp.SMS, To: number()}}
+	_, err = w.Request(t.Context(), r)
+	require.ErrorIs(t, err, otp.ErrInvalidRequest)
+	require.ErrorContains(t, err, "Fallback.Channel")
+	r.Policy = &otp.Policy{TTL: 10 * time.Minute}
+	w.request(r)
 }
 
 // S-83: whatever a guard says in its error, neither its text nor events show whom it is about.

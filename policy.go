@@ -159,10 +159,7 @@ func (p Policy) validate(k PolicyKey) error {
 		}
 		before = f.strength()
 	}
-	longest := maxTTL
-	if k.Channel == Email && (k.Usage == ConfirmAddress || k.Usage == Recovery) {
-		longest = maxAddressTTL
-	}
+	longest := longestTTL(k.Channel, k.Usage)
 	switch {
 	case p.TTL < minTTL || p.TTL > longest:
 		return badPolicy("TTL", fmt.Sprintf("is not %s to %s", minTTL, longest))
@@ -190,6 +187,13 @@ func (p Policy) validate(k PolicyKey) error {
 		}
 	}
 	return nil
+}
+
+func longestTTL(c Channel, u Usage) time.Duration {
+	if c == Email && (u == ConfirmAddress || u == Recovery) {
+		return maxAddressTTL
+	}
+	return maxTTL
 }
 
 func checkLimits(limits []Limit) (problem string) {

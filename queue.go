@@ -1,6 +1,7 @@
 package otp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ var (
 type Queue struct {
 	to      Sender
 	waiting chan queued
+	again   chan queued   // to be tried again now
+	pausing chan struct{} // room for those that wait for it, which hold no worker
 
 	mu     sync.RWMutex // held for writing while the queue is opened or closed
 	closed bool
@@ -43,12 +46,15 @@ type queued struct {
 	deadline time.Time                             // by the process's own clock
 	done     func(context.Context, Receipt, error) // nil for messages that nobody waits for
 	drop     bool                                  // a decoy, which takes a place and is not sent
+	tries    int
+	last     error // of the try before
 }
 
 // NewQueue returns a queue that holds up to size messages for s. Sizes below 1 are
 // taken as 1. It sends nothing before Run.
 func NewQueue(s Sender, size int) *Queue {
-	return &Queue{to: s, waiting: make(chan queued, max(1, size))}
+	size = max(1, size)
+	return &Queue{to: s, waiting: make(chan queued, size), again: make(chan queued), pausing: make(chan struct{}, size)}
 }
 
 // Send puts m into the queue. The receipt is empty, since no provider has seen the
@@ -76,11 +82,19 @@ func (q *Queue) put(e queued) error {
 // tries what is left once each, and returns the reason of ctx when all is done: that takes
 // up to 10 seconds for every 16 messages that wait. It may be called once.
 func (q *Queue) Run(ctx context.Context) error {
-	var workers sync.WaitGroup
+	var workers, pauses sync.WaitGroup
 	for range queueWorkers {
 		workers.Go(func() {
-			for e := range q.waiting {
-				q.deliver(ctx, e)
+			for {
+				select {
+				case e := <-q.again:
+					q.deliver(ctx, e, &pauses)
+				case e, open := <-q.waiting:
+					if !open {
+						return
+					}
+					q.deliver(ctx, e, &pauses)
+				}
 			}
 		})
 	}
@@ -92,35 +106,58 @@ func (q *Queue) Run(ctx context.Context) error {
 	}
 	q.mu.Unlock()
 	workers.Wait()
+	pauses.Wait()
 	return context.Cause(ctx)
 }
 
-// deliver tries e until it is sent, cannot be, or is too late. What has begun is not
-// cut off by the end of ctx.
-func (q *Queue) deliver(ctx context.Context, e queued) {
+// deliver tries e. If it is to be tried again it waits for that without a worker. What has
+// begun is not cut off by the end of ctx.
+func (q *Queue) deliver(ctx context.Context, e queued, pauses *sync.WaitGroup) {
 	calls := context.WithoutCancel(ctx)
-	if e.drop {
+	var receipt Receipt
+	var err error
+	finish := func() {
 		if e.done != nil {
-			e.done(calls, Receipt{}, nil)
+			e.done(calls, receipt, err)
 		}
+	}
+	if e.drop {
+		finish()
 		return
 	}
-	var receipt Receipt
-	err := error(errTooLate)
-	pause := queuePause
-	for try := 1; time.Now().Before(e.deadline); try++ {
-		c, cancel := context.WithDeadline(calls, e.deadline)
-		e.m.TTL = time.Until(e.deadline).Round(time.Second) // what providers are told; the text has been rendered
-		receipt, err = send(c, q.to, e.m)
-		cancel()
-		if err == nil || try == queueTries || !notTaken(err) || errors.Is(err, ErrUndeliverable) || !sleep(ctx, pause) {
-			break
+	if !time.Now().Before(e.deadline) {
+		err = cmp.Or(e.last, error(errTooLate))
+		finish()
+		return
+	}
+	c, cancel := context.WithDeadline(calls, e.deadline)
+	e.m.TTL = time.Until(e.deadline).Round(time.Second) // what providers are told; the text has been rendered
+	receipt, err = send(c, q.to, e.m)
+	cancel()
+	e.tries++
+	if err == nil || e.tries == queueTries || !notTaken(err) || errors.Is(err, ErrUndeliverable) || ctx.Err() != nil {
+		finish()
+		return
+	}
+	e.last = err
+	select {
+	case q.pausing <- struct{}{}:
+	default: // too many wait already
+		finish()
+		return
+	}
+	pauses.Go(func() {
+		again := sleep(ctx, queuePause<<(e.tries-1))
+		<-q.pausing
+		if again {
+			select {
+			case q.again <- e:
+				return
+			case <-ctx.Done():
+			}
 		}
-		pause *= 2
-	}
-	if e.done != nil {
-		e.done(calls, receipt, err)
-	}
+		finish()
+	})
 }
 
 // sleep returns false if ctx ended first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,6 +169,35 @@ func TestQueueContainsPanics(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		require.Equal(t, 1, tries, "the message may be on its way")
+	})
+}
+
+// Messages that are to be tried again hold no worker: the others do not wait for them.
+func TestQueueGoesOnWhileSomeWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		var tries, sent atomic.Int64
+		q := otp.NewQueue(otp.SenderFunc(func(_ context.Context, m otp.Message) (otp.Receipt, error) {
+			if m.Key == "bad" {
+				tries.Add(1)
+				return otp.Receipt{}, otp.ErrNotAccepted
+			}
+			require.Zero(t, time.Since(begin))
+			sent.Add(1)
+			return otp.Receipt{}, nil
+		}), 100)
+		for range 80 {
+			_, err := q.Send(t.Context(), message("bad"))
+			require.NoError(t, err)
+		}
+		_, err := q.Send(t.Context(), message("good"))
+		require.NoError(t, err)
+		stop := inQueue(t, q)
+		time.Sleep(time.Minute) // in the bubble
+		stop()
+		require.EqualValues(t, 80*4, tries.Load())
+		require.EqualValues(t, 1, sent.Load())
 	})
 }
 

@@ -1,6 +1,7 @@
 package otp
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -18,7 +19,8 @@ var errLiveReference = invalid("Reference", "has a live challenge")
 //
 // Limits are charged before the sender is called. If no sender accepts the message the
 // challenge is canceled and the error is a [*DeliveryError]; what was charged for the
-// send is given back if the provider has certainly not taken it. With r.Conceal, failures
+// send is given back if the provider has certainly not taken it, but for the limit of
+// r.Client if the recipient cannot be reached ([ErrUndeliverable]). With r.Conceal, failures
 // and limits of the subject and recipient become events.
 //
 // Errors: [ErrInvalidRequest] names the field, [ErrRefused] is a guard's or preset's,
@@ -39,10 +41,15 @@ func (s *Service) Request(ctx context.Context, r Request) (Challenge, error) {
 	ch.Receipt, err = s.deliver(ctx, &delivery{
 		route: d.p.routes[0], code: d.code, record: &out.Record, payload: &d.p, subject: d.h.subject,
 		charges: d.sends, mute: d.p.has(flagDecoy) || out.Refused != nil, release: d.release,
+		lease: d.lease, leased: d.leased,
 	})
 	if err != nil && !r.Conceal {
 		tidy, done := tidying(ctx)
 		defer done()
+		// Meanwhile another challenge may have the reference.
+		if rec, getErr := s.store.Get(tidy, d.record); getErr == nil && !bytes.Equal(rec.Sealed, out.Record.Sealed) {
+			return Challenge{}, err
+		}
 		if _, _, cancelErr := s.store.Cancel(tidy, d.record, d.now); cancelErr != nil {
 			err = errors.Join(err, s.refuse(ctx, d.event(), storeFault(cancelErr)))
 		}
@@ -81,7 +88,8 @@ type draft struct {
 	levels []Format
 	own    string // the caller's code, in its canonical form
 	sends  []Charge
-	leased time.Time // when the tenant's send limit was charged
+	lease  leaseKey  // of the tenant's send limit
+	leased time.Time // when that was charged
 
 	release []Charge // reserved for a code that was silently refused
 	low     bool     // the ledger of the subject or of a recipient had no room
@@ -106,6 +114,11 @@ func (s *Service) draft(ctx context.Context, r Request, sends bool) (*draft, err
 	if r.Policy != nil {
 		if err := policy.validate(PolicyKey{Channel: r.Channel, Usage: r.Usage}); err != nil {
 			return nil, invalid("Policy", err.Error())
+		}
+	}
+	for _, f := range r.Fallback {
+		if policy.TTL > longestTTL(f.Channel, r.Usage) {
+			return nil, invalid("Fallback.Channel", "may not have codes that live as long as the policy's")
 		}
 	}
 	if policy.RequireBinding && r.Binding == "" {
@@ -195,7 +208,9 @@ func (s *Service) put(ctx context.Context, d *draft) (Outcome, error) {
 	if !d.p.has(flagFree) {
 		d.sends = d.meters.charges(make([]Charge, 0, 8), &d.policy, d.now, silent)
 	}
-	if err := s.takeTenantSends(ctx, d); err != nil {
+	d.lease = tenantSends(s.tenant, d.r.Channel, &d.policy)
+	var err error
+	if d.leased, err = s.takeTenantSend(ctx, d.lease, d.p.has(flagFree), d.now); err != nil {
 		return s.orRepeat(ctx, d, err)
 	}
 	for i := range d.levels {
@@ -344,27 +359,31 @@ func (s *Service) told(ctx context.Context, d *draft, level int, refused *Refusa
 	}
 }
 
-func (s *Service) takeTenantSends(ctx context.Context, d *draft) error {
-	if len(d.policy.Limits.Tenant) == 0 || d.p.has(flagFree) {
-		return nil
+// takeTenantSend charges one message to the tenant, and returns the time that it counts as.
+func (s *Service) takeTenantSend(ctx context.Context, k leaseKey, free bool, now time.Time) (time.Time, error) {
+	if k == (leaseKey{}) || free {
+		return time.Time{}, nil
 	}
-	dec, at, err := s.leases.take(ctx, d.tenantSends(s.tenant), 1, d.now)
-	d.leased = at
+	dec, at, err := s.leases.take(ctx, k, 1, now)
 	if err != nil {
-		return storeFault(err)
+		return time.Time{}, storeFault(err)
 	}
 	if !dec.OK {
-		return &RateLimitError{Scope: scopeTenant, RetryAfter: dec.RetryAfter}
+		return time.Time{}, &RateLimitError{Scope: scopeTenant, RetryAfter: dec.RetryAfter}
 	}
-	return nil
+	return at, nil
 }
 
 func (s *Service) giveTenantSend(ctx context.Context, d *draft) {
-	s.settled(ctx, d.event(), s.leases.give(ctx, d.tenantSends(s.tenant), 1, d.leased))
+	s.settled(ctx, d.event(), s.leases.give(ctx, d.lease, 1, d.leased))
 }
 
-func (d *draft) tenantSends(tenant string) leaseKey {
-	return newLeaseKey(tenant, "sends/"+string(d.r.Channel), d.policy.Limits.Tenant)
+// tenantSends is zero where the tenant's messages have no limit.
+func tenantSends(tenant string, c Channel, p *Policy) leaseKey {
+	if len(p.Limits.Tenant) == 0 {
+		return leaseKey{}
+	}
+	return newLeaseKey(tenant, "sends/"+string(c), p.Limits.Tenant)
 }
 
 func (s *Service) tenantGuesses(p *payload) leaseKey {

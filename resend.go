@@ -9,7 +9,8 @@ import (
 
 // Resend sends a new code for a live challenge, by the route it was first sent
 // on or by another of its routes. It neither extends the challenge nor gives
-// back attempts. How many codes stay valid is Policy.LiveCodes.
+// back attempts. How many codes stay valid is Policy.LiveCodes. A message that no provider
+// takes counts as a send all the same, and with one live code the code before it is dead.
 //
 // Errors are those of Request, and a rejection if the challenge is not live. With the
 // scope "sends" a [*RateLimitError] means that MaxSends is reached.
@@ -76,8 +77,18 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 		meters := keys.sendMeters(s.tenant, h.subject, keys.recipient(s.tenant, route), route.To, r.Client)
 		next.sends = meters.charges(make([]Charge, 0, 8), &policy, now, p.has(flagConceal))
 	}
-	out, code, err := s.reissue(ctx, next)
+	charging, done := undisturbed(ctx)
+	defer done()
+	lease := tenantSends(s.tenant, route.Channel, &policy)
+	leased, err := s.takeTenantSend(charging, lease, p.has(flagFree), now)
 	if err != nil {
+		return Challenge{}, e, err
+	}
+	out, code, err := s.reissue(charging, next)
+	if err != nil {
+		if errors.Is(err, ErrRejected) || errors.Is(err, ErrRateLimited) { // nothing was changed
+			s.settled(charging, e, s.leases.give(charging, lease, 1, leased))
+		}
 		return Challenge{}, e, err
 	}
 	if out.Refused != nil {
@@ -90,6 +101,7 @@ func (s *Service) resend(ctx context.Context, r *Resend) (Challenge, Event, erro
 	ch.Receipt, err = s.deliver(ctx, &delivery{
 		route: route, code: code, record: &out.Record, payload: &p, subject: h.subject,
 		charges: next.sends, mute: mute || out.Refused != nil, release: next.release,
+		lease: lease, leased: leased,
 	})
 	if err != nil && !p.has(flagConceal) {
 		return Challenge{}, e, err
@@ -130,12 +142,15 @@ func (s *Service) reissue(ctx context.Context, r *reissue) (Outcome, Secret, err
 		return Outcome{}, Secret{}, err
 	}
 	digest := r.handle.digest(nil, s.tenant, p.usage, p.binding, r.index, code.Reveal())
-	if r.mute {
+	switch {
+	case p.has(flagDecoy):
 		digest = random(DigestSize) // of no code
+	case r.mute:
+		digest = nil // what was sent before stays valid
 	}
 	codes := len(r.record.Digests) / DigestSize
 	charges, live := r.sends, codes
-	if codes < p.liveCodes {
+	if codes < p.liveCodes && digest != nil {
 		more := s.keys().reservation(s.tenant, r.handle, p)
 		charges, live = more.take(slices.Clip(r.sends), s.cfg.GuessLimits, codes == 0), codes+1
 	}
