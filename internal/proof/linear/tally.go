@@ -43,7 +43,7 @@ func (t *tally) table() string {
 			kinds = append(kinds, fmt.Sprintf("%s %d (%d)", faults[i].name, n, t.bites[faults[i].name]))
 		}
 	}
-	return "| store | histories | calls | changes of unknown outcome | records and counters checked | histories of each fault (how often it bit) | duration |\n" +
+	return "| store | histories | calls | changes of unknown outcome | records, counters and credentials checked | histories of each fault (how often it bit) | duration |\n" +
 		"|---|---|---|---|---|---|---|\n" +
 		fmt.Sprintf("| %s | %d | %d | %d | %d | %s | %s |\n", t.name, t.histories, t.calls, t.unknown, t.objects,
 			strings.Join(kinds, ", "), time.Since(t.begin).Round(time.Second))
