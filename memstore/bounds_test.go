@@ -42,6 +42,21 @@ func full(t *testing.T, by string) *memstore.Store {
 	return s
 }
 
+// S-87: a lease is charged at its end, hours ahead. That makes no room of what is live till then.
+func TestChargesAheadForgetNothing(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"entries", "bytes"} {
+		ctx, s := t.Context(), full(t, by)
+		perDay := []otp.Limit{{N: 10, Per: 24 * time.Hour}}
+		_, err := s.Take(ctx, "lease", 1, perDay, start.Add(75*time.Minute))
+		require.ErrorIs(t, err, memstore.ErrFull)
+		_, err = s.Get(ctx, "record")
+		require.NoError(t, err)
+		_, err = s.Take(ctx, "lease", 1, perDay, start.Add(48*time.Hour))
+		require.NoError(t, err, "by then all of it is over")
+	}
+}
+
 // S-87: a full store refuses what is new and changes nothing. What it holds goes on
 // working, even where that needs more bytes.
 func TestFull(t *testing.T) {

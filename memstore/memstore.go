@@ -196,10 +196,21 @@ func (s *Store) Take(ctx context.Context, key string, cost int64, limits []otp.L
 		return otp.Decision{}, err
 	}
 	d, err := s.take(key, cost, limits, now)
-	if errors.Is(err, ErrFull) && s.reclaim(now) {
+	if errors.Is(err, ErrFull) && s.reclaim(now.Add(-ahead(limits))) {
 		d, err = s.take(key, cost, limits, now)
 	}
 	return d, err
+}
+
+// ahead is how far the now of a Take may lie ahead of the time: a service charges leases at their
+// ends. What expires in between is still live.
+func ahead(limits []otp.Limit) (d time.Duration) {
+	for _, l := range limits {
+		if l.Per > 0 && (d == 0 || l.Per < d) {
+			d = l.Per
+		}
+	}
+	return d / 16
 }
 
 func (s *Store) take(key string, cost int64, limits []otp.Limit, now time.Time) (otp.Decision, error) {
