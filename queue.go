@@ -131,7 +131,7 @@ func (q *Queue) deliver(ctx context.Context, e queued, pauses *sync.WaitGroup) {
 		return
 	}
 	c, cancel := context.WithDeadline(calls, e.deadline)
-	e.m.TTL = time.Until(e.deadline).Round(time.Second) // what providers are told; the text has been rendered
+	e.m.TTL = max(time.Second, time.Until(e.deadline).Round(time.Second)) // what providers are told; the text has been rendered
 	receipt, err = send(c, q.to, e.m)
 	cancel()
 	e.tries++

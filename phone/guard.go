@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nyaruka/phonenumbers"
 
@@ -13,14 +14,17 @@ import (
 // guard refuses what is not in it.
 type guard map[string]bool
 
-// NewGuard returns a Guard that lets SMS and Voice through to ordinary numbers of the
+// NewGuard returns a Guard that lets messages and calls through to ordinary numbers of the
 // given regions (ISO 3166-1, two letters) only: fixed, mobile and voice over IP. Premium
 // rate, shared cost, personal, company and pager numbers of the same countries are
 // refused, and so are ranges that are assigned to nobody. Regions that share a country
 // code are told apart: "US" does not include the islands of +1.
 //
-// It takes the place of otp.DefaultGuard, which lets every country through. Other channels
-// are not its concern, since their messages cost the same everywhere.
+// A number is what SMS and Voice send to, and on any other channel but Email a recipient that
+// begins with "+": what WhatsApp or Telegram does not take may go on as a text message, by
+// an otp.Failover on the same channel. Other recipients are let through.
+//
+// It takes the place of otp.DefaultGuard, which lets every country through.
 func NewGuard(regions ...string) (otp.Guard, error) {
 	if len(regions) == 0 {
 		return nil, errors.New("otp/phone: regions are required")
@@ -38,7 +42,7 @@ func NewGuard(regions ...string) (otp.Guard, error) {
 // Check implements [otp.Guard].
 func (g guard) Check(_ context.Context, r otp.Request) error {
 	for _, route := range append([]otp.Route{{Channel: r.Channel, To: r.To}}, r.Fallback...) {
-		if route.Channel != otp.SMS && route.Channel != otp.Voice {
+		if !isNumber(route) {
 			continue
 		}
 		if err := g.number(route.To); err != nil {
@@ -46,6 +50,16 @@ func (g guard) Check(_ context.Context, r otp.Request) error {
 		}
 	}
 	return nil
+}
+
+func isNumber(r otp.Route) bool {
+	switch r.Channel {
+	case otp.SMS, otp.Voice:
+		return true
+	case otp.Email:
+		return false // an address may begin with +
+	}
+	return strings.HasPrefix(r.To, "+")
 }
 
 func (g guard) number(to string) error {

@@ -158,6 +158,9 @@ func TestGuard(t *testing.T) {
 		for _, r := range []otp.Request{
 			{Channel: otp.SMS, To: c.to},
 			{Channel: otp.Voice, To: c.to},
+			{Channel: otp.WhatsApp, To: c.to}, // it may go on as a text message
+			{Channel: otp.Telegram, To: c.to},
+			{Channel: "push", To: c.to},
 			{Channel: otp.Email, To: "ann@example.org", Fallback: []otp.Route{{Channel: otp.Email, To: "a@b.c"}, {Channel: otp.SMS, To: c.to}}},
 		} {
 			err := g.Check(t.Context(), r)
@@ -167,7 +170,16 @@ func TestGuard(t *testing.T) {
 			}
 			require.ErrorIs(t, err, otp.ErrRefused, c.to)
 			require.EqualError(t, err, "otp: refused: "+c.refused, c.to)
-			require.NoError(t, g.Check(t.Context(), otp.Request{Channel: otp.WhatsApp, To: c.to}))
+		}
+		require.NoError(t, g.Check(t.Context(), otp.Request{Channel: otp.Email, To: c.to + "@example.com"}))
+	}
+	// What is no number costs nothing that a country decides; where only numbers can be, it is refused.
+	for _, to := range []string{"@ann", "4242", "18765551234"} {
+		for _, c := range []otp.Channel{otp.Telegram, otp.Messenger, "push"} {
+			require.NoError(t, g.Check(t.Context(), otp.Request{Channel: c, To: to}))
+		}
+		for _, c := range []otp.Channel{otp.SMS, otp.Voice} {
+			require.ErrorIs(t, g.Check(t.Context(), otp.Request{Channel: c, To: to}), otp.ErrRefused)
 		}
 	}
 }
@@ -181,9 +193,11 @@ func TestGuardIsStricterThanTheDefault(t *testing.T) {
 	g, err := phone.NewGuard(all...)
 	require.NoError(t, err)
 	for _, to := range []string{"+80012345678", "+80812345678", "+870773111632", "+878101234567890", "+881612345678", "+883510012345", "+888123456789", "+979123456789", "+19002345678"} {
-		r := otp.Request{Channel: otp.SMS, To: to}
-		require.ErrorIs(t, otp.DefaultGuard().Check(t.Context(), r), otp.ErrRefused, to)
-		require.ErrorIs(t, g.Check(t.Context(), r), otp.ErrRefused, to)
+		for _, c := range []otp.Channel{otp.SMS, otp.WhatsApp, otp.Telegram} {
+			r := otp.Request{Channel: c, To: to}
+			require.ErrorIs(t, otp.DefaultGuard().Check(t.Context(), r), otp.ErrRefused, to)
+			require.ErrorIs(t, g.Check(t.Context(), r), otp.ErrRefused, to)
+		}
 	}
 }
 

@@ -86,9 +86,10 @@ const (
 func guessMass(*credential.Credential) int64 { return credential.MinMass }
 
 // NewVerifier returns a Verifier for the tenant of svc, whose store must be an
-// [otp.CredentialStore], as every store of this repository is.
+// [otp.CredentialStore], as every store of this repository is. Its
+// otp.Config.GuessLimits must admit one code, and no more guesses than can be remembered.
 func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
-	keep, err := credential.NewKeeper(svc, otp.FactorRecovery, guessMass, cfg.SecondFactor)
+	keep, err := credential.NewKeeper(svc, otp.FactorRecovery, guessMass, credential.Credential{}, cfg.SecondFactor)
 	if err != nil {
 		return nil, err
 	}

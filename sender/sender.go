@@ -33,6 +33,15 @@ func inTime(ctx context.Context, m otp.Message, begin, t time.Time) bool {
 	return m.TTL <= 0 || t.Sub(begin) < m.TTL
 }
 
+// left returns m with what is left of its TTL after a wait, in whole seconds, as providers are
+// told. It never becomes zero: that would mean that m does not say.
+func left(m otp.Message, waited time.Duration) otp.Message {
+	if m.TTL > 0 {
+		m.TTL = max(time.Second, (m.TTL - waited).Round(time.Second))
+	}
+	return m
+}
+
 // sleep returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

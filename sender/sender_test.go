@@ -28,6 +28,7 @@ type provider struct {
 
 	mu    sync.Mutex
 	keys  []string
+	ttls  []time.Duration
 	times []time.Duration // since newProvider
 	begin time.Time
 }
@@ -39,7 +40,7 @@ func newProvider(name string, errs ...error) *provider {
 func (p *provider) Send(_ context.Context, m otp.Message) (otp.Receipt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.keys, p.times = append(p.keys, m.Key), append(p.times, time.Since(p.begin))
+	p.keys, p.ttls, p.times = append(p.keys, m.Key), append(p.ttls, m.TTL), append(p.times, time.Since(p.begin))
 	if n := len(p.keys); n <= len(p.errs) && p.errs[n-1] != nil {
 		return otp.Receipt{}, p.errs[n-1]
 	}
@@ -169,6 +170,85 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// S-76: a failover that is tried again sends nothing after an unknown outcome of any of its senders: the
+// message may be on its way, and the last refusal would give the limits back for it.
+func TestRetryOfFailover(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		first, second error
+		tries         int
+	}{
+		{"both are busy", errBusy, errBusy, 2},
+		{"one is busy, one refuses", errBusy, otp.ErrNotAccepted, 2},
+		{"one refuses, one is busy", otp.ErrNotAccepted, errBusy, 2},
+		{"both refuse", otp.ErrNotAccepted, otp.ErrNotAccepted, 1},
+		{"one is busy, one unknown", errBusy, errTimeout, 1},
+		{"one is busy, one undeliverable", errBusy, otp.ErrUndeliverable, 1},
+		{"one is busy, a failover within is unknown", errBusy, &otp.DeliveryError{Errs: []error{errBusy, errTimeout}}, 1},
+		{"one is busy, a failover within is busy", errBusy, &otp.DeliveryError{Errs: []error{otp.ErrNotAccepted, errBusy}}, 2},
+		{"a failover within is unknown", &otp.DeliveryError{Errs: []error{errBusy, errTimeout}}, nil, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				first, second := newProvider("first", tt.first), newProvider("second", tt.second)
+				receipt, err := sender.Retry(otp.Failover(first, second), 3).Send(t.Context(), message("+4930123456"))
+				require.Len(t, first.keys, tt.tries)
+				if tt.tries == 1 {
+					require.Error(t, err)
+					return
+				}
+				require.NoError(t, err)
+				require.Equal(t, "first", receipt.Provider)
+			})
+		})
+	}
+}
+
+// What a message is told of its time is what is left of it, however long it waited.
+func TestTTLIsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	const second = time.Second
+	for _, tt := range []struct {
+		name string
+		make func(otp.Sender) otp.Sender
+		ttl  time.Duration
+		want []time.Duration
+	}{
+		{"retry", func(s otp.Sender) otp.Sender { return sender.Retry(s, 4) }, 20 * second, []time.Duration{20 * second, 20 * second, 19 * second, 17 * second}},
+		{"retry at the end", func(s otp.Sender) otp.Sender { return sender.Retry(s, 4) }, 1600 * time.Millisecond, []time.Duration{2 * second, second, second}},
+		{"retry without", func(s otp.Sender) otp.Sender { return sender.Retry(s, 3) }, 0, []time.Duration{0, 0, 0}},
+		{"smooth", smooth3, 20 * second, []time.Duration{20 * second, 18 * second, 16 * second}},
+		{"smooth without", smooth3, 0, []time.Duration{0, 0, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, m := newProvider("p", errBusy, errBusy, errBusy, errBusy), message("+4930123456")
+				m.TTL = tt.ttl
+				_, err := tt.make(p).Send(t.Context(), m)
+				require.ErrorIs(t, err, errBusy)
+				require.Equal(t, tt.want, p.ttls)
+			})
+		})
+	}
+}
+
+// smooth3 sends a message three times at once, with a turn every two seconds.
+func smooth3(s otp.Sender) otp.Sender {
+	s = sender.Smooth(s, 2*time.Second)
+	return otp.SenderFunc(func(ctx context.Context, m otp.Message) (receipt otp.Receipt, err error) {
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() { _, _ = s.Send(ctx, m) })
+		}
+		receipt, err = s.Send(ctx, m)
+		all.Wait()
+		return receipt, err
+	})
+}
+
 // The error of the last try stands when the wait is cut off.
 func TestRetryEndsWithItsContext(t *testing.T) {
 	t.Parallel()
@@ -256,6 +336,57 @@ func TestSmoothEndsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, otp.ErrNotAccepted)
 		require.Equal(t, time.Second/2, time.Since(p.begin))
 		require.Len(t, p.times, 1)
+	})
+}
+
+// S-78: whoever goes away while waiting leaves no gap behind. Otherwise one client that keeps hanging up, and
+// gets its limits back each time, would take all turns there are.
+func TestSmoothWithoutWhoeverLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider("p")
+		s := sender.Smooth(p, time.Second)
+		send := func(ctx context.Context, key string) error {
+			m := message("+4930123456")
+			m.Key = key
+			_, err := s.Send(ctx, m)
+			return err
+		}
+		require.NoError(t, send(t.Context(), "at once"))
+		var all sync.WaitGroup
+		leaving, leave := context.WithCancel(t.Context())
+		for _, key := range []string{"first", "gone", "second", "gone", "gone", "third"} {
+			all.Go(func() {
+				ctx := t.Context()
+				if key == "gone" {
+					ctx = leaving
+				}
+				err := send(ctx, key)
+				assert.Equal(t, key == "gone", errors.Is(err, sender.ErrTryLater), "%s: %v", key, err)
+			})
+			synctest.Wait()
+		}
+		time.AfterFunc(1500*time.Millisecond, leave)
+		all.Wait()
+		require.Equal(t, []string{"at once", "first", "second", "third"}, p.keys)
+		require.Equal(t, []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second}, p.times)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider("p")
+		s := sender.Smooth(p, time.Second)
+		_, err := s.Send(t.Context(), message("+4930123456"))
+		require.NoError(t, err)
+		for range 100 {
+			ctx, hangUp := context.WithCancel(t.Context())
+			time.AfterFunc(time.Millisecond, hangUp)
+			_, err := s.Send(ctx, message("+4930123456"))
+			require.ErrorIs(t, err, sender.ErrTryLater)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err = s.Send(ctx, message("+4930123456"))
+		require.NoError(t, err)
+		require.Equal(t, []time.Duration{0, time.Second}, p.times)
 	})
 }
 

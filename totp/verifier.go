@@ -43,8 +43,9 @@ const lateInRow = 16
 
 // NewVerifier returns a Verifier for the tenant of svc, whose store must be an
 // [otp.CredentialStore], as every store of this repository is. The error names the
-// field of cfg that is out of bounds. An empty Issuer is an error of Begin, since a
-// Verifier that does not enroll needs none.
+// field of cfg that is out of bounds, or otp.Config.GuessLimits, which must admit one code of
+// what cfg enrolls, and no more guesses than can be remembered. An empty Issuer is an error of
+// Begin, since a Verifier that does not enroll needs none.
 func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 	o, err := cfg.Options.withDefaults()
 	if err != nil {
@@ -60,7 +61,8 @@ func NewVerifier(svc *otp.Service, cfg Config) (*Verifier, error) {
 	if err := keyuri.CheckName("Issuer", cfg.Issuer, keyuri.MaxIssuer); err != nil {
 		return nil, err
 	}
-	keep, err := credential.NewKeeper(svc, otp.FactorTOTP, mass, cfg.SecondFactor)
+	own := credential.Credential{Digits: o.Digits, Window: o.Window}
+	keep, err := credential.NewKeeper(svc, otp.FactorTOTP, mass, own, cfg.SecondFactor)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -38,6 +39,8 @@ const (
 	maxActive  = 8                // credentials of a subject and factor
 	maxName    = 64               // bytes
 	pendingFor = 10 * time.Minute // how long an enrollment waits for its code
+	maxSkew    = time.Minute      // how far the clocks of processes may be apart
+	maxGuesses = 128              // that have room in a book, beside the longest credentials
 	maxSwaps   = 64               // how often a call begins again because another came in between
 )
 
@@ -116,8 +119,9 @@ type Keeper struct {
 }
 
 // NewKeeper returns a Keeper. What one guess at a credential costs says mass, in parts per
-// 1e9. If second is set, every code needs the proof of another factor before it.
-func NewKeeper(svc *otp.Service, f otp.Factor, mass func(*Credential) int64, second bool) (*Keeper, error) {
+// 1e9, and own is like the credentials that are enrolled with it. If second is set, every
+// code needs the proof of another factor before it.
+func NewKeeper(svc *otp.Service, f otp.Factor, mass func(*Credential) int64, own Credential, second bool) (*Keeper, error) {
 	if svc == nil {
 		return nil, errors.New("otp: the service is required")
 	}
@@ -125,16 +129,45 @@ func NewKeeper(svc *otp.Service, f otp.Factor, mass func(*Credential) int64, sec
 	if err != nil {
 		return nil, err
 	}
-	limits := slices.Concat(core.GuessWindows(svc), streak)
-	if len(limits) > otp.MaxLimits {
+	windows := core.GuessWindows(svc)
+	if err := checkRoom(windows); err != nil {
+		return nil, err
+	}
+	k := &Keeper{svc: svc, store: store, factor: f, mass: mass, second: second, limits: slices.Concat(windows, streak)}
+	if len(k.limits) > otp.MaxLimits {
 		return nil, fmt.Errorf("otp: Config.GuessLimits has more than %d windows", otp.MaxLimits-len(streak))
 	}
-	for _, l := range limits {
-		if l.N < MinMass {
-			return nil, fmt.Errorf("otp: Config.GuessLimits admits %d, and one code of a credential costs %d", l.N, MinMass)
+	if err := k.afford(k.most(&own)); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// checkRoom returns an error if more guesses may have to be remembered than a book has room
+// for: then no code would be accepted until they are forgotten. A meter remembers each guess
+// of its longest window, or, if that admits many, one for each 64th of the shortest.
+func checkRoom(windows []otp.Limit) error {
+	if len(windows) == 0 {
+		return nil
+	}
+	byPer := func(a, b otp.Limit) int { return cmp.Compare(a.Per, b.Per) }
+	longest, shortest := slices.MaxFunc(windows, byPer), slices.MinFunc(windows, byPer)
+	if longest.N > maxGuesses*MinMass && longest.Per > maxGuesses/64*shortest.Per {
+		return fmt.Errorf("otp: Config.GuessLimits admits %d in %s, too many to be remembered: make it at most %d, or the shortest window at least half as long",
+			longest.N, longest.Per, maxGuesses*MinMass)
+	}
+	return nil
+}
+
+// afford returns an error if a code costs more than a limit ever admits. That is a setting:
+// no guess of anybody has led to it, and no time changes it.
+func (k *Keeper) afford(cost int64) error {
+	for _, l := range k.limits {
+		if cost > l.N {
+			return fmt.Errorf("otp: Config.GuessLimits admits %d, and one code of a credential costs %d", l.N, cost)
 		}
 	}
-	return &Keeper{svc: svc, store: store, factor: f, mass: mass, second: second, limits: limits}, nil
+	return nil
 }
 
 // load reads the book of a subject.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -454,27 +455,45 @@ func TestNewSetBeginsAnew(t *testing.T) {
 }
 
 // There is room for eight, also for those with the longest names and secrets, in what every store keeps,
-// beside the most guesses that are remembered.
+// beside the most guesses that are remembered: by default, and of the widest limits that NewVerifier takes.
 func TestLargestBook(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	d := &device{w: w, factor: otp.FactorTOTP, subject: "ada", verifier: w.totp}
-	for i := range 8 {
-		secret := append(w.newSecret(), make([]byte, 108)...)
-		_, err := w.totp.Import(t.Context(), "ada", strings.Repeat("<", 64), secret, totp.Options{Digits: 8 - i/7, Algorithm: totp.SHA512, Period: 119 * time.Second, Window: 3})
-		require.NoError(t, err)
-	}
-	_, err := w.imports(otp.FactorTOTP, "ada", "", w.newSecret())
-	require.ErrorIs(t, err, otp.ErrInvalidRequest)
-	for range 500 {
-		err := d.verify(fmt.Sprintf("%07d", d.misses))
-		require.True(t, rejected(err), "%v", err)
-		w.clock.Advance(7*time.Hour + 13*time.Second)
-		d.misses++
-	}
-	for _, value := range w.store.held() {
-		require.LessOrEqual(t, len(value), otp.MaxCredentials)
-		t.Logf("%d bytes", len(value))
+	for name, edit := range map[string]func(*otp.Config){
+		"default": func(*otp.Config) {},
+		"widest": func(c *otp.Config) {
+			c.GuessLimits = []otp.Limit{{N: 128_000, Per: time.Minute}, {N: 128_000, Per: 31 * 24 * time.Hour}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, edit)
+			d := &device{w: w, factor: otp.FactorTOTP, subject: "ada", verifier: w.totp}
+			o := totp.Options{Algorithm: totp.SHA512, Period: 119 * time.Second, Window: 3}
+			for i := range 8 {
+				d.secret, o.Digits = append(w.newSecret(), make([]byte, 108)...), 8-i/7
+				_, err := w.totp.Import(t.Context(), "ada", strings.Repeat("<", 64), d.secret, o)
+				require.NoError(t, err)
+			}
+			_, err := w.imports(otp.FactorTOTP, "ada", "", w.newSecret())
+			require.ErrorIs(t, err, otp.ErrInvalidRequest)
+			longest := 0
+			for i := range 500 {
+				code := fmt.Sprintf("%07d", d.misses)
+				if i%90 == 89 && name == "widest" { // or the streak would end it
+					code, err = totp.Code(d.secret, w.clock.Now(), o)
+					require.NoError(t, err)
+				}
+				err := d.verify(code)
+				require.True(t, err == nil || rejected(err), "%v", err)
+				for _, value := range w.store.held() {
+					longest = max(longest, len(value))
+				}
+				w.clock.Advance(5*time.Hour + 49*time.Minute + 13*time.Second)
+				d.misses++
+			}
+			require.LessOrEqual(t, longest, otp.MaxCredentials)
+			t.Logf("%d bytes", longest)
+		})
 	}
 }
 
@@ -647,32 +666,93 @@ func TestEnrollErrors(t *testing.T) {
 // A verifier cannot be made of what it cannot work with.
 func TestNewVerifierRefuses(t *testing.T) {
 	t.Parallel()
-	makers := map[string]func(*otp.Service) error{
-		"totp":     func(s *otp.Service) error { _, err := totp.NewVerifier(s, totp.Config{}); return err },
-		"hotp":     func(s *otp.Service) error { _, err := hotp.NewVerifier(s, hotp.Config{}); return err },
-		"recovery": func(s *otp.Service) error { _, err := recovery.NewVerifier(s, recovery.Config{}); return err },
+	makers := map[otp.Factor]func(*otp.Service) error{
+		otp.FactorTOTP:     func(s *otp.Service) error { _, err := totp.NewVerifier(s, totp.Config{}); return err },
+		otp.FactorHOTP:     func(s *otp.Service) error { _, err := hotp.NewVerifier(s, hotp.Config{}); return err },
+		otp.FactorRecovery: func(s *otp.Service) error { _, err := recovery.NewVerifier(s, recovery.Config{}); return err },
 	}
 	plain, _, _ := otptest.NewService(t, func(c *otp.Config) {
 		c.Limiter = c.Store.(otp.Limiter)
 		c.Store = struct{ otp.Store }{c.Store}
 	})
-	many, _, _ := otptest.NewService(t, func(c *otp.Config) {
-		for i := range 8 {
-			c.GuessLimits = append(c.GuessLimits, otp.Limit{N: 100_000, Per: time.Duration(i+1) * time.Hour})
-		}
-	})
-	few, _, _ := otptest.NewService(t, func(c *otp.Config) { c.GuessLimits = []otp.Limit{{N: 999, Per: time.Hour}} })
 	for name, newVerifier := range makers {
 		require.ErrorContains(t, newVerifier(nil), "service", name)
 		require.ErrorContains(t, newVerifier(plain), "CredentialStore", name)
-		require.ErrorContains(t, newVerifier(many), "GuessLimits", name)
-		require.ErrorContains(t, newVerifier(few), "GuessLimits", name)
 	}
 	good, _, _ := otptest.NewService(t)
 	v, err := totp.NewVerifier(good, totp.Config{})
 	require.NoError(t, err)
 	_, err = v.Begin(t.Context(), totp.Enroll{Subject: "ada", Account: "ada"})
 	require.ErrorContains(t, err, "Issuer")
+
+	const day = 24 * time.Hour
+	var many []otp.Limit
+	for i := range 8 {
+		many = append(many, otp.Limit{N: 100_000, Per: time.Duration(i+1) * time.Hour})
+	}
+	for _, tt := range []struct {
+		name   string
+		limits []otp.Limit
+		taken  []otp.Factor
+	}{
+		{"more than can be charged at once", many, nil},
+		{"less than any code", []otp.Limit{{N: 999, Per: time.Hour}}, nil},
+		{"less than two steps, and one more for an app that goes slow", []otp.Limit{{N: 1e6, Per: time.Hour}, {N: 2999, Per: day}}, []otp.Factor{otp.FactorRecovery}},
+		{"just enough", []otp.Limit{{N: 3000, Per: time.Hour}}, factors},
+		{"a streak alone", []otp.Limit{{N: 60_000}}, factors},
+		{"more guesses than have room", []otp.Limit{{N: 1e6, Per: day}, {N: 1e6, Per: 30 * day}}, nil},
+		{"one more than has room", []otp.Limit{{N: 128_001, Per: 30 * day}, {N: 128_000, Per: day}}, nil},
+		{"as many as have room", []otp.Limit{{N: 128_000, Per: 30 * day}, {N: 1e6, Per: time.Minute}}, factors},
+		{"many in one window", []otp.Limit{{N: 1e6, Per: 31 * day}}, factors},
+		{"many in two that are alike", []otp.Limit{{N: 1e6, Per: day}, {N: 1e6, Per: 2 * day}}, factors},
+	} {
+		svc, _, _ := otptest.NewService(t, func(c *otp.Config) { c.GuessLimits = tt.limits })
+		for f, newVerifier := range makers {
+			if slices.Contains(tt.taken, f) {
+				require.NoError(t, newVerifier(svc), "%s: %s", tt.name, f)
+			} else {
+				require.ErrorContains(t, newVerifier(svc), "Config.GuessLimits", "%s: %s", tt.name, f)
+			}
+		}
+	}
+	svc, _, _ := otptest.NewService(t, func(c *otp.Config) { c.GuessLimits = []otp.Limit{{N: 9999, Per: time.Hour}} })
+	_, err = hotp.NewVerifier(svc, hotp.Config{Options: hotp.Options{Window: 10}})
+	require.ErrorContains(t, err, "Config.GuessLimits admits 9999, and one code of a credential costs 10000")
+}
+
+// S-40: limits that are lower than when a credential was enrolled refuse its codes as a fault that names
+// them: nobody has guessed, and the owner need not enroll anew.
+func TestLoweredLimits(t *testing.T) {
+	t.Parallel()
+	eachAuthenticator(t, func(t *testing.T, f otp.Factor) {
+		w := newWorld(t)
+		d, err := w.importWindow(f, w.newSecret(), 3)
+		require.NoError(t, err)
+		other, err := w.importWindow(f, w.newSecret(), 1)
+		require.NoError(t, err)
+		w.open(func(c *otp.Config) { c.GuessLimits = []otp.Limit{{N: 3000, Per: time.Hour}} })
+		d, other, held := w.again(d), w.again(other), w.store.held()
+		w.told()
+		err = d.verify(d.right()) // which is tried against both
+		require.ErrorContains(t, err, "Config.GuessLimits admits 3000, and one code of a credential costs 4000")
+		require.False(t, rejected(err))
+		require.Equal(t, []otp.EventType{otp.EventFault}, w.told())
+		require.Equal(t, held, w.store.held())
+		list, err := w.manager(f).List(t.Context(), "ada")
+		require.NoError(t, err)
+		require.False(t, list[0].Disabled || list[1].Disabled)
+		_, err = other.answer(otp.Answer{ID: other.id, Code: other.right()})
+		require.NoError(t, err)
+
+		// Whoever imports one hears the same, and not that the subject has too many.
+		_, err = w.hotp.Import(t.Context(), "bob", "", w.newSecret(), 0, hotp.Options{Window: 4})
+		require.ErrorIs(t, w.say(err), otp.ErrInvalidRequest)
+		require.EqualError(t, err, "otp: invalid request: Options make a code cost more than Config.GuessLimits admits")
+
+		w.open()
+		d = w.again(d)
+		require.NoError(t, d.verify(d.right()))
+	})
 }
 
 // What a store may forget is what nobody misses: an enrollment that was not confirmed, with the guesses
@@ -720,4 +800,28 @@ func TestAnotherFactorNeedsAProof(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = w.begin(otp.FactorHOTP, "bob", "", otp.Proof{}, nil)
 	require.NoError(t, err, "who has nothing needs no proof of it")
+}
+
+// S-74: nor can it when a clock is set back, or a process whose clock is behind is asked: what seems to be
+// of the future is not what was made just now. Clocks that are a minute apart are no hindrance.
+func TestClockSetBackNeedsAProof(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		age  time.Duration // of the credential that is there
+		want error
+	}{
+		{-25 * time.Hour, otp.ErrProofRequired},
+		{-time.Minute - time.Microsecond, otp.ErrProofRequired},
+		{-time.Minute, nil},
+		{10 * time.Minute, nil},
+		{10*time.Minute + time.Microsecond, otp.ErrProofRequired},
+	} {
+		w := newWorld(t)
+		w.enroll(otp.FactorTOTP, "ada")
+		w.clock.Advance(tt.age)
+		_, err := w.paper.Generate(t.Context(), "ada", otp.Proof{})
+		require.ErrorIs(t, w.say(err), tt.want, "%s", tt.age)
+		_, _, err = w.begin(otp.FactorHOTP, "ada", "", otp.Proof{}, nil)
+		require.ErrorIs(t, err, tt.want, "%s", tt.age)
+	}
 }

@@ -12,7 +12,7 @@ import (
 // allow reports whether a credential may be added to a book. Whoever has one already, of any
 // factor, needs a proof: a session that was taken over must not be enough. What was made
 // within the last ten minutes, of another factor, is not asked for: who enrolls an app goes
-// on to make recovery codes.
+// on to make recovery codes. What was made in the future is old: a clock has been set back.
 func (k *Keeper) allow(ctx context.Context, b *book, subject string, proof otp.Proof, now time.Time) error {
 	if core.Fresh(k.svc, proof, subject) {
 		return nil
@@ -31,7 +31,7 @@ func (k *Keeper) allow(ctx context.Context, b *book, subject string, proof otp.P
 			return err
 		}
 		for _, c := range b.Credentials {
-			if c.Pending.IsZero() && now.Sub(c.Created) > pendingFor {
+			if age := now.Sub(c.Created); c.Pending.IsZero() && (age > pendingFor || age < -maxSkew) {
 				return otp.ErrProofRequired
 			}
 		}
@@ -293,6 +293,9 @@ func (k *Keeper) add(b *book, c Credential) error {
 		return core.Invalid("Subject", "has 8 credentials of the factor")
 	}
 	cost := k.most(&c)
+	if k.afford(cost) != nil {
+		return core.Invalid("Options", "make a code cost more than Config.GuessLimits admits")
+	}
 	for i := range b.Credentials {
 		o := &b.Credentials[i]
 		if k.disabled(b, o) {
@@ -303,10 +306,8 @@ func (k *Keeper) add(b *book, c Credential) error {
 		}
 		cost += k.most(o)
 	}
-	for _, l := range k.limits {
-		if cost > l.N {
-			return core.Invalid("Subject", "has as many credentials as one code can be tried against within the guess limits")
-		}
+	if k.afford(cost) != nil {
+		return core.Invalid("Subject", "has as many credentials as one code can be tried against within the guess limits")
 	}
 	b.Credentials = append(b.Credentials, c)
 	return nil

@@ -102,6 +102,9 @@ func (k *Keeper) charge(ctx context.Context, subject, id string, code Code) (g g
 		if g.tried, g.cost, found = k.choose(g.book, id, code); len(g.tried) == 0 {
 			return g, k.none(ctx, g.book, found)
 		}
+		if err := k.afford(g.cost); err != nil {
+			return g, err
+		}
 		guesses, d := g.book.Guesses.Take(g.cost, k.limits, g.at)
 		if !d.OK && d.RetryAfter == 0 {
 			return g, otp.ErrAttemptsExceeded

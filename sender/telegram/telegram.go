@@ -21,6 +21,10 @@
 // are refusals too, of which 429 is sender.ErrTryLater, and the rest is unknown. There is
 // no idempotency key: the message's key is sent as payload, which comes back in delivery
 // reports.
+//
+// What is sent as a text then was rendered for otp.Telegram: package message ends an SMS with
+// "@host #code", and this one without. A Guard of your own has to look at numbers on this
+// channel, too; otp.DefaultGuard and that of package phone do.
 package telegram
 
 import (

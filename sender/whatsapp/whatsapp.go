@@ -29,6 +29,10 @@
 // sender.ErrTryLater. 5xx, also 131000 (something went wrong) and 131016 (unavailable), are
 // unknown. There is no idempotency key.
 //
+// What is sent as a text then was rendered for otp.WhatsApp: package message ends an SMS with
+// "@host #code", and this one without. A Guard of your own has to look at numbers on this
+// channel, too; otp.DefaultGuard and that of package phone do.
+//
 // A message ID of WhatsApp's ("wamid.…") has the recipient's number in it, in base64, and
 // receipts get into logs. So they have a hash of it; see [MessageID].
 //
