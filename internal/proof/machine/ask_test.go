@@ -289,8 +289,9 @@ func (w *world) queue(sends []send, c *challenge, out bool, channel otp.Channel)
 }
 
 func (w *world) refundIfRefused(d *delivery) {
-	if errors.Is(w.answer, otp.ErrNotAccepted) || errors.Is(w.answer, otp.ErrUndeliverable) {
-		d.refund()
+	unreachable := errors.Is(w.answer, otp.ErrUndeliverable)
+	if errors.Is(w.answer, otp.ErrNotAccepted) || unreachable {
+		d.refund(unreachable)
 	}
 }
 

@@ -233,10 +233,12 @@ type delivery struct {
 }
 
 // refund gives back what was charged for a message that was refused: concealed, not
-// the client's part, which would tell.
-func (d *delivery) refund() {
-	for _, s := range d.sends {
-		if s.c != nil && (!d.conceal || s.silent) {
+// the client's part, which would tell, nor for a recipient who cannot be reached, since
+// the client chose it. That part comes first.
+func (d *delivery) refund(unreachable bool) {
+	for i, s := range d.sends {
+		own := i == 0 && s.scope == "client"
+		if s.c != nil && !(own && (d.conceal || unreachable)) {
 			s.c.gone = true
 		}
 	}
