@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,18 +26,30 @@ type AuditOptions struct {
 	// MaxAge is about how long they are kept. Zero means 30 days.
 	MaxAge time.Duration
 
-	// OnError is told of events that were not written. Nil means that they are lost
-	// without a word.
+	// OnError is told of events that were not written: by OnEvent, on the request's path, if
+	// there is no room, and by Run. It must not block. Nil means that they are lost without a
+	// word.
 	OnError func(ctx context.Context, e otp.Event, err error)
 }
 
-// An Audit writes the events of a service to a Redis stream, each once: the stream is read
-// with XRANGE or XREAD. It is bounded, so it is a window on what happens and no archive.
-// Its fields are those of [otp.LogEvents]: neither codes, nor handles, nor whole
-// recipients. An Audit is safe for concurrent use.
+// An Audit writes the events of a service to a Redis stream, which is read with XRANGE or
+// XREAD. It is bounded, so it is a window on what happens and no archive. Its fields are those
+// of [otp.LogEvents]: neither codes, nor handles, nor whole recipients.
+//
+// No request waits for the stream: OnEvent only keeps the event, and Run writes it. A request
+// that conceals tells more events where it was limited, and would show that by how long it
+// takes. What waits when the process dies is lost.
+//
+// Events are in about the order in which they happened; "at" says when. Each is written once,
+// but a client that got no answer and asks again after 64 others have been written makes it
+// two. An Audit is safe for concurrent use.
 type Audit struct {
-	client redis.UniversalClient
-	o      AuditOptions
+	client  redis.UniversalClient
+	o       AuditOptions
+	waiting chan otp.Event
+
+	mu     sync.RWMutex // held for writing while it is closed
+	closed bool
 }
 
 const (
@@ -44,8 +57,14 @@ const (
 	defaultMaxLen = 1_000_000
 	defaultMaxAge = 30 * 24 * time.Hour
 
-	// auditTimeout is how long an event may keep the request that it tells of.
-	auditTimeout = time.Second
+	auditTimeout = time.Second // for one event
+	auditWriters = 16
+	auditWaiting = 1024
+)
+
+var (
+	errAuditFull    = errors.New("too many events wait to be written")
+	errAuditStopped = errors.New("the audit has stopped")
 )
 
 // NewAudit returns an Audit on the server of client, which need not be that of a store.
@@ -53,23 +72,69 @@ func NewAudit(client redis.UniversalClient, o AuditOptions) *Audit {
 	o.Stream = cmp.Or(o.Stream, defaultStream)
 	o.MaxLen = cmp.Or(max(o.MaxLen, 0), defaultMaxLen)
 	o.MaxAge = cmp.Or(max(o.MaxAge, 0), defaultMaxAge)
-	return &Audit{client: client, o: o}
+	return &Audit{client: client, o: o, waiting: make(chan otp.Event, auditWaiting)}
 }
 
-// OnEvent writes e. It is what Config.OnEvent of a service takes. It waits for the server,
-// also when ctx is done: what has happened is told. It waits a second at most if the
-// client's ContextTimeoutEnabled is true, which [New] asks of a store's client, and
-// otherwise until the client gives up.
+// OnEvent keeps e for Run. It is what Config.OnEvent of a service takes. It has room for 1024
+// events; without Run, and after it, nothing is written.
 func (a *Audit) OnEvent(ctx context.Context, e otp.Event) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
-	defer cancel()
-	if err := a.write(ctx, &e); err != nil && a.o.OnError != nil {
+	if err := a.put(e); err != nil {
+		a.fail(ctx, e, err)
+	}
+}
+
+func (a *Audit) put(e otp.Event) error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.closed {
+		return errAuditStopped
+	}
+	select {
+	case a.waiting <- e:
+		return nil
+	default:
+		return errAuditFull
+	}
+}
+
+// Run writes what OnEvent keeps, up to 16 events at once, until ctx ends. Then it takes no
+// more, writes what is left, and returns the reason of ctx when all is done. It gives each
+// event a second if the client's ContextTimeoutEnabled is true, which [New] asks of a store's
+// client, and otherwise until the client gives up. It may be called once, and is to end after
+// whatever tells events, such as [otp.Queue.Run].
+func (a *Audit) Run(ctx context.Context) error {
+	calls := context.WithoutCancel(ctx)
+	var writers sync.WaitGroup
+	for range auditWriters {
+		writers.Go(func() {
+			for e := range a.waiting {
+				if err := a.write(calls, &e); err != nil {
+					a.fail(calls, e, err)
+				}
+			}
+		})
+	}
+	<-ctx.Done()
+	a.mu.Lock()
+	if !a.closed {
+		a.closed = true
+		close(a.waiting)
+	}
+	a.mu.Unlock()
+	writers.Wait()
+	return context.Cause(ctx)
+}
+
+func (a *Audit) fail(ctx context.Context, e otp.Event, err error) {
+	if a.o.OnError != nil {
 		a.o.OnError(ctx, e, fmt.Errorf("redisstore: audit: %w", err))
 	}
 }
 
 func (a *Audit) write(ctx context.Context, e *otp.Event) error {
-	fields := make([]string, 0, 26)
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	fields := make([]string, 0, 30)
 	add := func(name, value string) {
 		if value != "" {
 			fields = append(fields, name, value)
@@ -80,6 +145,8 @@ func (a *Audit) write(ctx context.Context, e *otp.Event) error {
 	add("tenant", e.Tenant)
 	add("challenge", e.Challenge)
 	add("subject", e.Subject)
+	add("factor", string(e.Factor))
+	add("credential", e.Credential)
 	add("to", e.MaskedTo)
 	add("channel", string(e.Channel))
 	add("usage", string(e.Usage))

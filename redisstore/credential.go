@@ -65,7 +65,8 @@ func (s *Store) SwapCredentials(ctx context.Context, key string, old, value []by
 	case len(value) == 0:
 		kept = strconv.AppendInt(nil, retryTime.Milliseconds(), 10)
 	case !until.IsZero():
-		kept = strconv.AppendInt(nil, (max(time.Until(until), 0) + patience).Milliseconds(), 10)
+		left := max(time.Until(until), 0) // at most 292 years, which patience would be too much for
+		kept = strconv.AppendInt(nil, left.Milliseconds()+patience.Milliseconds(), 10)
 	}
 	reply, err := s.run(ctx, &swapScript, []string{s.credentialKey(key)}, newOperation(), old, value, kept)
 	if err != nil {

@@ -51,7 +51,8 @@
 //
 // [Options].InsecureAcceptLoss accepts all that. No option accepts a client whose
 // ContextTimeoutEnabled is false, since its calls outlast the deadlines of their contexts by
-// seconds; a replica; or a plain client of a cluster. Where a service forbids CONFIG, New
+// seconds; one whose ReadTimeout or WriteTimeout is -2, since its calls have no deadline; a
+// replica; or a plain client of a cluster. Where a service forbids CONFIG, New
 // asks INFO, which tells neither appendfsync nor no-appendfsync-on-rewrite.
 //
 // The clocks of servers may be wrong by minutes: a key is kept for an hour longer than it
@@ -102,7 +103,7 @@
 // # Audit
 //
 // An [Audit] writes the events of a service to a stream, which is bounded by length and
-// age.
+// age. [Audit.Run] does that, so no request waits for it.
 //
 // # What is in the keys
 //

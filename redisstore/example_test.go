@@ -62,5 +62,11 @@ func ExampleNewAudit() {
 			log.Print("not written: ", e.Type, ": ", err)
 		},
 	})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- audit.Run(ctx) }()
 	_ = otp.Config{OnEvent: audit.OnEvent}
+	// In the end, after the HTTP server and the queue:
+	stop()
+	log.Print("audit: ", <-ended)
 }

@@ -3,8 +3,10 @@ package redisstore
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,24 @@ func TestReadEntry(t *testing.T) {
 	for _, m := range []otp.Meter{nil, {1}, {1, 1}, {1, 0, 1}, {1, 1, 1, 1}, {0x80}, {1, 0, 1, 1, 1}, {1, 1, 1, 1, 1, 1}} {
 		if e, err := readEntry(m); err == nil {
 			t.Errorf("%v is read as %+v", m, e)
+		}
+	}
+}
+
+func TestCheckRecordNamesTheCount(t *testing.T) {
+	for name, change := range map[string]func(r *otp.Record, n int){
+		"Attempts":    func(r *otp.Record, n int) { r.Attempts = n },
+		"MaxAttempts": func(r *otp.Record, n int) { r.MaxAttempts = n },
+		"Sends":       func(r *otp.Record, n int) { r.Sends = n },
+		"MaxSends":    func(r *otp.Record, n int) { r.MaxSends = n },
+	} {
+		for n, valid := range map[int]bool{-1: false, 0: true, maxCount: true, maxCount + 1: false} {
+			r := example
+			change(&r, n)
+			err := checkRecord(&r)
+			if valid != (err == nil) || !valid && !strings.Contains(err.Error(), fmt.Sprintf("record %s is %d ", name, n)) {
+				t.Errorf("with %s %d the error is %v", name, n, err)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -17,17 +18,23 @@ func checkClient(client redis.UniversalClient) (*redis.ClusterClient, error) {
 		return nil, errors.New("redisstore: client is nil")
 	}
 	var honors bool
+	var read, write time.Duration
 	cluster, _ := client.(*redis.ClusterClient)
 	switch c := client.(type) {
 	case interface{ Options() *redis.Options }:
-		honors = c.Options().ContextTimeoutEnabled
+		o := c.Options()
+		honors, read, write = o.ContextTimeoutEnabled, o.ReadTimeout, o.WriteTimeout
 	case interface{ Options() *redis.ClusterOptions }:
-		honors = c.Options().ContextTimeoutEnabled
+		o := c.Options()
+		honors, read, write = o.ContextTimeoutEnabled, o.ReadTimeout, o.WriteTimeout
 	default:
 		return nil, fmt.Errorf("redisstore: the client is a %T, and it must be a *redis.Client or a *redis.ClusterClient", client)
 	}
 	if !honors {
 		return nil, errors.New("redisstore: the client's option ContextTimeoutEnabled is false, so calls outlast the deadlines of their contexts: set it to true")
+	}
+	if read < 0 || write < 0 { // -1, which is only that go-redis adds no deadline of its own, is 0 by now
+		return nil, errors.New("redisstore: the client's option ReadTimeout or WriteTimeout is -2, so calls have no deadline at all: leave it out")
 	}
 	return cluster, nil
 }

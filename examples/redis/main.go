@@ -117,6 +117,9 @@ func run(ctx context.Context, out io.Writer, demo bool) error {
 	}
 	say("  second: not yet, in %d seconds.", limited.Wait)
 
+	// A process writes what happened in its own time, and the rest before it ends.
+	first.stop()
+	second.stop()
 	say("\nWhat the audit stream tells of Ann, without her name or number:")
 	return tell(ctx, say, url, ann.Subject)
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,8 +33,16 @@ func connect(url string) (*redis.Client, error) {
 	return redis.NewClient(o), nil
 }
 
+// newAudit returns what writes the events of a process to the stream that all share.
+func newAudit(client *redis.Client) *redisstore.Audit {
+	return redisstore.NewAudit(client, redisstore.AuditOptions{
+		Stream: stream, MaxLen: 10_000, MaxAge: time.Hour,
+		OnError: func(_ context.Context, e otp.Event, err error) { log.Print("not written: ", e.Type, ": ", err) },
+	})
+}
+
 // newService makes the service as every process must: of the same Redis and key.
-func newService(ctx context.Context, client *redis.Client, phone otp.Sender) (*otp.Service, error) {
+func newService(ctx context.Context, client *redis.Client, audit *redisstore.Audit, phone otp.Sender) (*otp.Service, error) {
 	store, err := redisstore.New(ctx, client, redisstore.Options{Prefix: prefix})
 	if err != nil {
 		return nil, err
@@ -41,7 +51,6 @@ func newService(ctx context.Context, client *redis.Client, phone otp.Sender) (*o
 	if err != nil {
 		return nil, err
 	}
-	audit := redisstore.NewAudit(client, redisstore.AuditOptions{Stream: stream, MaxLen: 10_000, MaxAge: time.Hour})
 	return otp.New(otp.Config{
 		Store:   store,
 		Keyring: keys,
@@ -62,15 +71,22 @@ type answer struct {
 	Fault        string
 }
 
-// serve is one process of the service: it answers until there are no more questions.
+// serve is one process of the service: it answers until there are no more questions, and ends
+// when what happened is in the stream.
 func serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	client, err := connect(os.Getenv("REDIS_URL"))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	audit := newAudit(client)
+	running, stop := context.WithCancel(ctx)
+	var written sync.WaitGroup
+	written.Go(func() { _ = audit.Run(running) }) // it ends for no other reason
+	defer written.Wait()
+	defer stop()
 	var message otp.Message // questions come one after the other
-	svc, err := newService(ctx, client, otp.SenderFunc(func(_ context.Context, m otp.Message) (otp.Receipt, error) {
+	svc, err := newService(ctx, client, audit, otp.SenderFunc(func(_ context.Context, m otp.Message) (otp.Receipt, error) {
 		message = m
 		return otp.Receipt{Provider: "example"}, nil
 	}))
@@ -131,7 +147,7 @@ func tell(ctx context.Context, say func(string, ...any), url, subject string) er
 		return err
 	}
 	defer client.Close()
-	svc, err := newService(ctx, client, otp.Console(io.Discard)) // sends nothing
+	svc, err := newService(ctx, client, newAudit(client), otp.Console(io.Discard)) // does nothing that is told
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 -- KEYS: the stream. ARGV: operation (8); how many entries are kept; for how many
 -- milliseconds; fields and values.
--- What a client asks for again is among the last that were written.
+-- What a client asks for again is among the last that were written, unless many others were
+-- quicker.
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 64)) do
   if entry[2][2] == ARGV[1] then return entry[1] end
 end

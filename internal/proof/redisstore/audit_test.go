@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +20,24 @@ import (
 	"otp.example/otp/redisstore"
 )
 
+// tell tells events to an Audit and has them written.
+func tell(t *testing.T, client redis.UniversalClient, o redisstore.AuditOptions, events ...otp.Event) {
+	t.Helper()
+	a := redisstore.NewAudit(client, o)
+	for _, e := range events {
+		a.OnEvent(t.Context(), e)
+	}
+	finish(t, a)
+}
+
+// finish has written what waits.
+func finish(t *testing.T, a *redisstore.Audit) {
+	t.Helper()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, a.Run(ended), context.Canceled)
+}
+
 // S-84: an event is an entry, with what it tells, once, also if the client asks twice.
 func TestAudit(t *testing.T) {
 	everyServer(t, func(t *testing.T, k servers.RedisKind) {
@@ -24,19 +45,17 @@ func TestAudit(t *testing.T) {
 		network.once.Store(true)
 		client := network.connect(t, servers.Redis(t, k), 5)
 		e := otp.Event{
-			Type: otp.EventRejected, Time: now, Tenant: "t", Challenge: "c", Subject: "s", MaskedTo: "+1•••3", Channel: otp.SMS,
-			Usage: "login", Receipt: otp.Receipt{Provider: "p", MessageID: "m"}, Reason: "mismatch", Err: errors.New("broken"), Took: time.Millisecond,
+			Type: otp.EventRejected, Time: now, Tenant: "t", Challenge: "c", Subject: "s", Factor: otp.FactorTOTP, Credential: "phone",
+			MaskedTo: "+1•••3", Channel: otp.SMS, Usage: "login", Receipt: otp.Receipt{Provider: "p", MessageID: "m"}, Reason: "mismatch",
+			Err: errors.New("broken"), Took: time.Millisecond,
 		}
 		stream := onTime(t, func(o redisstore.AuditOptions) {
-			a := redisstore.NewAudit(client, o)
-			a.OnEvent(t.Context(), e)
+			tell(t, client, o, e)
 			for range greeting {
 				require.NoError(t, client.Ping(t.Context()).Err())
 			}
 			network.every.Store(1)
-			done, cancel := context.WithCancel(t.Context())
-			cancel()
-			a.OnEvent(done, otp.Event{Type: otp.EventVerified, Time: now})
+			tell(t, client, o, otp.Event{Type: otp.EventVerified, Time: now})
 			network.every.Store(0)
 		})
 		require.Positive(t, network.lost.Load())
@@ -50,11 +69,45 @@ func TestAudit(t *testing.T) {
 		}
 		at := now.Format(time.RFC3339Nano)
 		assert.Equal(t, map[string]any{
-			"event": "rejected", "at": at, "tenant": "t", "challenge": "c", "subject": "s", "to": "+1•••3", "channel": "sms",
-			"usage": "login", "provider": "p", "message_id": "m", "reason": "mismatch", "error": "broken", "took": "1ms",
+			"event": "rejected", "at": at, "tenant": "t", "challenge": "c", "subject": "s", "factor": "totp", "credential": "phone",
+			"to": "+1•••3", "channel": "sms", "usage": "login", "provider": "p", "message_id": "m", "reason": "mismatch",
+			"error": "broken", "took": "1ms",
 		}, entries[0].Values)
 		assert.Equal(t, map[string]any{"event": "verified", "at": at}, entries[1].Values)
 	})
+}
+
+// The request that tells an event waits for nothing: how long it takes would tell how many
+// there are, and so whom it conceals. What there is no room for is told, and so is what comes
+// too late.
+func TestAuditKeeps(t *testing.T) {
+	const room = 1024
+	client := connect(t, servers.Redis(t, servers.RedisServer))
+	var sent trips
+	client.AddHook(&sent)
+	var mu sync.Mutex
+	var told []error
+	a := redisstore.NewAudit(client, redisstore.AuditOptions{
+		Stream: rand.Text(),
+		OnError: func(_ context.Context, _ otp.Event, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, err)
+		},
+	})
+	e := otp.Event{Type: otp.EventSent}
+	for range room {
+		a.OnEvent(t.Context(), e)
+	}
+	require.Empty(t, told)
+	a.OnEvent(t.Context(), e)
+	require.Len(t, told, 1)
+	require.ErrorContains(t, told[0], "too many events wait")
+	require.Zero(t, sent.Load())
+	finish(t, a)
+	require.GreaterOrEqual(t, sent.Load(), int64(room))
+	a.OnEvent(t.Context(), e)
+	require.ErrorContains(t, told[len(told)-1], "has stopped")
 }
 
 // onTime calls write with a stream of its own until each of its events was written within
@@ -62,14 +115,15 @@ func TestAudit(t *testing.T) {
 func onTime(t *testing.T, write func(redisstore.AuditOptions)) string {
 	t.Helper()
 	for range 100 {
-		late := false
+		var late atomic.Bool
 		o := redisstore.AuditOptions{Stream: rand.Text(), OnError: func(_ context.Context, _ otp.Event, err error) {
+			late.Store(true)
 			var timeout interface{ Timeout() bool }
-			if late = errors.As(err, &timeout) && timeout.Timeout(); !late {
+			if !errors.As(err, &timeout) || !timeout.Timeout() {
 				t.Error(err)
 			}
 		}}
-		if write(o); !late {
+		if write(o); !late.Load() {
 			return o.Stream
 		}
 	}
@@ -83,10 +137,7 @@ func TestAuditIsBounded(t *testing.T) {
 	const atOnce = 100 // entries of one node of a stream
 	long := onTime(t, func(o redisstore.AuditOptions) {
 		o.MaxLen = 10
-		length := redisstore.NewAudit(client, o)
-		for range 500 {
-			length.OnEvent(t.Context(), otp.Event{Type: otp.EventSent, Time: now})
-		}
+		tell(t, client, o, slices.Repeat([]otp.Event{{Type: otp.EventSent, Time: now}}, 500)...)
 	})
 	assert.LessOrEqual(t, client.XLen(t.Context(), long).Val(), int64(10+atOnce))
 
@@ -97,12 +148,12 @@ func TestAuditIsBounded(t *testing.T) {
 			require.NoError(t, client.Do(t.Context(), "XADD", o.Stream, strconv.FormatInt(old+int64(i), 10)+"-1", "event", "old").Err())
 		}
 		o.MaxAge = time.Hour
-		redisstore.NewAudit(client, o).OnEvent(t.Context(), otp.Event{Type: otp.EventSent, Time: now})
+		tell(t, client, o, otp.Event{Type: otp.EventSent, Time: now})
 	})
 	assert.LessOrEqual(t, client.XLen(t.Context(), aged).Val(), int64(1+atOnce))
 }
 
-// A server that hangs keeps a request for a second, not until the client gives up.
+// A server that hangs keeps an event for a second, not until the client gives up.
 func TestAuditDeadline(t *testing.T) {
 	server := servers.StartRedis(t, servers.RedisServer)
 	o, err := redis.ParseURL(server.DSN)
@@ -111,18 +162,16 @@ func TestAuditDeadline(t *testing.T) {
 	client := redis.NewClient(o)
 	defer client.Close()
 	var told error
-	a := redisstore.NewAudit(client, redisstore.AuditOptions{
-		OnError: func(_ context.Context, _ otp.Event, err error) { told = err },
-	})
+	options := redisstore.AuditOptions{OnError: func(_ context.Context, _ otp.Event, err error) { told = err }}
 	eventually(t, func() bool { // a busy machine may take the second
 		told = nil
-		a.OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+		tell(t, client, options, otp.Event{Type: otp.EventSent})
 		return told == nil
 	})
 	server.Pause()
 	defer server.Resume()
 	begin := time.Now()
-	a.OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	tell(t, client, options, otp.Event{Type: otp.EventSent})
 	require.ErrorIs(t, told, context.DeadlineExceeded)
 	require.Less(t, time.Since(begin), busy/2)
 }
@@ -130,12 +179,11 @@ func TestAuditDeadline(t *testing.T) {
 // What is not written is told.
 func TestAuditFails(t *testing.T) {
 	var told error
-	a := redisstore.NewAudit(connect(t, "redis://127.0.0.1:1"), redisstore.AuditOptions{
+	tell(t, connect(t, "redis://127.0.0.1:1"), redisstore.AuditOptions{
 		OnError: func(_ context.Context, e otp.Event, err error) {
 			assert.Equal(t, otp.EventSent, e.Type)
 			told = err
 		},
-	})
-	a.OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+	}, otp.Event{Type: otp.EventSent})
 	require.ErrorContains(t, told, "redisstore: audit: ")
 }

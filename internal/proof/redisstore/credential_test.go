@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -77,4 +78,12 @@ func TestAuthenticatorTrips(t *testing.T) {
 			assert.Equal(t, step.sent, sent, "%v", step.is)
 		}
 	})
+}
+
+// Credentials may be kept for longer than a time.Duration can say.
+func TestCredentialsForCenturies(t *testing.T) {
+	s := open(t, connect(t, servers.Redis(t, servers.RedisServer)), redisstore.Options{})
+	ok, err := s.SwapCredentials(t.Context(), "k", nil, []byte("v"), time.Now().AddDate(500, 0, 0))
+	require.NoError(t, err)
+	require.True(t, ok)
 }

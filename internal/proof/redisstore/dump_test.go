@@ -30,6 +30,7 @@ func TestDump(t *testing.T) {
 			c.Store, c.Limiter, c.OnEvent = s, s, audit.OnEvent
 		})
 		secrets := calls.UseAll(t, svc, outbox, clock)
+		finish(t, audit)
 		require.NoError(t, client.Save(t.Context()).Err())
 		server.Stop()
 

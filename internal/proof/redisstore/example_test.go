@@ -109,7 +109,12 @@ func ExampleAudit() {
 			log.Print("not written: ", e.Type, ": ", err)
 		},
 	})
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error)
+	go func() { ended <- audit.Run(running) }()
 	audit.OnEvent(ctx, otp.Event{Type: otp.EventVerified, Time: time.Now(), Usage: "login"}) // as Config.OnEvent does
+	stop()
+	fmt.Println(<-ended) // all is written
 	entries, err := client.XRange(ctx, "example:audit", "-", "+").Result()
 	if err != nil {
 		log.Fatal(err)
@@ -117,5 +122,7 @@ func ExampleAudit() {
 	for _, e := range entries {
 		fmt.Println(e.Values["event"], e.Values["usage"])
 	}
-	// Output: verified login
+	// Output:
+	// context canceled
+	// verified login
 }

@@ -66,6 +66,9 @@ func TestRefused(t *testing.T) {
 		{"no client", nil, redisstore.Options{}, "client is nil"},
 		{"deadlines ignored", redis.NewClient(deaf), redisstore.Options{}, "ContextTimeoutEnabled"},
 		{"deadlines ignored on a cluster", redis.NewClusterClient(&redis.ClusterOptions{}), redisstore.Options{}, "ContextTimeoutEnabled"},
+		{"no deadline to read", redis.NewClient(&redis.Options{ContextTimeoutEnabled: true, ReadTimeout: -2}), redisstore.Options{}, "ReadTimeout"},
+		{"no deadline to write", redis.NewClient(&redis.Options{ContextTimeoutEnabled: true, WriteTimeout: -2}), redisstore.Options{}, "WriteTimeout"},
+		{"no deadline on a cluster", redis.NewClusterClient(&redis.ClusterOptions{ContextTimeoutEnabled: true, ReadTimeout: -2}), redisstore.Options{}, "ReadTimeout"},
 		{"ring", redis.NewRing(&redis.RingOptions{ContextTimeoutEnabled: true}), redisstore.Options{}, "*redis.Ring"},
 		{"replica", connect(t, replica.DSN), redisstore.Options{}, "is a replica"},
 		{"plain client of a cluster", connect(t, node.DSN), redisstore.Options{}, "use a *redis.ClusterClient"},
@@ -96,20 +99,24 @@ func TestSettingsOfCluster(t *testing.T) {
 // A call ends with its context, also while the server hangs.
 func TestDeadline(t *testing.T) {
 	server := servers.StartRedis(t, servers.RedisServer, "--appendonly", "yes")
-	o, err := redis.ParseURL(server.DSN)
-	require.NoError(t, err)
-	o.ContextTimeoutEnabled, o.ReadTimeout = true, busy // which is when it would end otherwise
-	client := redis.NewClient(o)
-	defer client.Close()
-	s := open(t, client, redisstore.Options{})
-	server.Pause()
-	defer server.Resume()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	begin := time.Now()
-	_, _, err = s.Spend(ctx, "id", nil, begin)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Less(t, time.Since(begin), busy/2)
+	for name, timeout := range map[string]time.Duration{"set": busy, "none": -1} { // when it would end otherwise
+		t.Run(name, func(t *testing.T) {
+			o, err := redis.ParseURL(server.DSN)
+			require.NoError(t, err)
+			o.ContextTimeoutEnabled, o.ReadTimeout, o.WriteTimeout = true, timeout, timeout
+			client := redis.NewClient(o)
+			defer client.Close()
+			s := open(t, client, redisstore.Options{})
+			server.Pause()
+			defer server.Resume()
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			begin := time.Now()
+			_, _, err = s.Spend(ctx, "id", nil, begin)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Less(t, time.Since(begin), busy/2)
+		})
+	}
 }
 
 // The package comment says what a client must be allowed.
@@ -134,7 +141,7 @@ func TestPermissions(t *testing.T) {
 		}
 		onTime(t, func(o redisstore.AuditOptions) {
 			o.Stream = "otp:" + o.Stream
-			redisstore.NewAudit(client, o).OnEvent(t.Context(), otp.Event{Type: otp.EventSent})
+			tell(t, client, o, otp.Event{Type: otp.EventSent})
 		})
 	}
 	t.Run("server", func(t *testing.T) {
