@@ -50,9 +50,12 @@ func checkRecord(r *otp.Record) error {
 	case len(r.Sealed) > maxSealed:
 		return fmt.Errorf("sqlstore: record Sealed is longer than %d bytes", maxSealed)
 	}
-	for _, n := range [...]int{r.Attempts, r.MaxAttempts, r.Sends, r.MaxSends} {
-		if n < 0 || n > maxCount {
-			return errors.New("sqlstore: record has a count that is out of range")
+	for _, c := range [...]struct {
+		name string
+		n    int
+	}{{"Attempts", r.Attempts}, {"MaxAttempts", r.MaxAttempts}, {"Sends", r.Sends}, {"MaxSends", r.MaxSends}} {
+		if c.n < 0 || c.n > maxCount {
+			return fmt.Errorf("sqlstore: record %s is %d and must be 0 to %d", c.name, c.n, maxCount)
 		}
 	}
 	return checkDigests("record Digests", r.Digests)

@@ -41,6 +41,11 @@
 //   - SQLite: a journal that is in a file, and synchronous FULL, or EXTRA if journal_mode is
 //     DELETE, which it is unless it is set. WAL is the quickest.
 //
+// No option accepts an autocommit that is not 1, or a completion_type that is not NO_CHAIN, on MySQL
+// and MariaDB: what was told as changed would go with the connection. Nor does any accept tables
+// that cannot be written, for want of a right, say, or with a binary log whose binlog_format is
+// STATEMENT.
+//
 // It must be the primary, and the only one that takes writes: no proxy may send reads
 // elsewhere. A multi-primary cluster has not been tested.
 //
@@ -124,7 +129,8 @@
 //
 // The policy null takes away the one before it. changed_at is by the database's clock. What
 // cannot be read or is out of bounds denies what it is for, with an error that names key and
-// field, until somebody adds a better row.
+// field, until somebody adds a better row. A row by "defaults" denies nothing: where the preset has
+// changed and does not allow it, the values of the preset hold.
 //
 // # Audit
 //

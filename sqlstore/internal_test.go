@@ -120,6 +120,27 @@ func TestKind(t *testing.T) {
 	}
 }
 
+func TestCheckRecordNamesTheCount(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(r *otp.Record, n int){
+		"Attempts":    func(r *otp.Record, n int) { r.Attempts = n },
+		"MaxAttempts": func(r *otp.Record, n int) { r.MaxAttempts = n },
+		"Sends":       func(r *otp.Record, n int) { r.Sends = n },
+		"MaxSends":    func(r *otp.Record, n int) { r.MaxSends = n },
+	} {
+		for n, valid := range map[int]bool{-1: false, 0: true, maxCount: true, maxCount + 1: false} {
+			r := otp.Record{ID: "id"}
+			change(&r, n)
+			err := checkRecord(&r)
+			if valid {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, fmt.Sprintf("record %s is %d ", name, n))
+			}
+		}
+	}
+}
+
 // Candidates that are none must not be equal to a slot that is empty.
 func TestSplit(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,8 @@ import (
 //
 // The first Policy for a channel that no row is for makes one, with the values of the
 // preset, so that there is something to edit. It counts less than every row that somebody wrote,
-// even one for all channels.
+// even one for all channels, and nothing where the preset has changed since and does not
+// allow it: then the values of the preset hold.
 //
 // The rows are read again when they are two seconds old and asked for, by one caller while
 // the others go on with what there is, and nothing older than five seconds is used. So a
@@ -28,8 +29,8 @@ import (
 // Config.Now that stands still must not keep a policy for ever. All rows are read at once,
 // so the table is for hundreds of them, not for one for each customer.
 //
-// A row that is malformed or out of bounds denies whatever it is for, and nothing else. The
-// error names its key and field.
+// A row of somebody that is malformed or out of bounds denies whatever it is for, and nothing
+// else. The error names its key and field.
 type Policies struct {
 	store    *Store
 	preset   otp.Preset
@@ -68,7 +69,7 @@ type PolicyChange struct {
 	Removed bool
 	By      string    // who; "defaults" for a row that was made because there was none
 	At      time.Time // by the database's clock, in UTC
-	Err     error     // why the row cannot be used; it denies what it is for
+	Err     error     // why the row cannot be used; it denies what it is for, unless it is By "defaults"
 }
 
 // Policies returns the policies in the database, under the rules of a preset. The error is
@@ -120,6 +121,7 @@ func (r *policyRows) find(k otp.PolicyKey) *policyRow {
 			row := r.m[key]
 			switch {
 			case row == nil || row.change.Removed:
+			case row.change.By == byDefaults && row.change.Err != nil: // of another preset: this one's values hold
 			case row.change.By == byDefaults:
 				made = cmp.Or(made, row)
 			default:

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 )
@@ -61,6 +62,18 @@ var readOnly = map[Dialect]struct{ query, yes string }{
 	SQLite:     {"PRAGMA query_only", "1"},
 }
 
+// required is what a store cannot do without, whatever loss is accepted.
+var required = map[Dialect][]struct{ name, query, want, otherwise string }{
+	PostgreSQL: {
+		{"default_transaction_isolation", "SHOW default_transaction_isolation", "read committed", "calls that meet fail"},
+	},
+	MySQL: {
+		// A change that is never committed goes with its connection, and was told as made.
+		{"autocommit", "SELECT @@autocommit", "1", "used codes come back with the end of a connection"},
+		{"completion_type", "SELECT @@completion_type", "NO_CHAIN", "used codes come back with the end of a connection"},
+	},
+}
+
 // checkServer refuses a server that cannot be written or that may forget.
 func checkServer(ctx context.Context, run runner, d Dialect, acceptLoss bool) error {
 	q := readOnly[d]
@@ -71,13 +84,13 @@ func checkServer(ctx context.Context, run runner, d Dialect, acceptLoss bool) er
 	if value == q.yes {
 		return fmt.Errorf("sqlstore: the server is read-only (%s); a store decides and changes in one step, so it needs the primary", q.query)
 	}
-	if d == PostgreSQL {
-		level, err := ask(ctx, run, "SHOW default_transaction_isolation")
+	for _, s := range required[d] {
+		value, err := ask(ctx, run, s.query)
 		if err != nil {
 			return err
 		}
-		if level != "read committed" {
-			return fmt.Errorf("sqlstore: the setting default_transaction_isolation is %s, in which calls that meet fail; set it to read committed for the store's connections", level)
+		if value != strings.ToLower(s.want) {
+			return fmt.Errorf("sqlstore: the setting %s is %s, so %s; set it to %s for the store's connections", s.name, value, s.otherwise, s.want)
 		}
 	}
 	if acceptLoss {
@@ -93,6 +106,30 @@ func checkServer(ctx context.Context, run runner, d Dialect, acceptLoss bool) er
 		}
 	}
 	return nil
+}
+
+// checkWrites writes nothing, for which a server asks as much as for a change: the right to, a
+// file that can be written, a binary log that takes it.
+func checkWrites(ctx context.Context, run runner, prefix string) error {
+	for _, t := range [...]struct{ name, column string }{
+		{"challenge", "state"}, {"meter", "until"}, {"counter", "counter"}, {"credential", "until"},
+	} {
+		if _, err := run.ExecContext(ctx, "UPDATE "+prefix+t.name+" SET "+t.column+" = "+t.column+" WHERE 1 = 0"); err != nil {
+			return fmt.Errorf("sqlstore: the table %s%s cannot be written: %w", prefix, t.name, err)
+		}
+	}
+	return nil
+}
+
+// checkWritesIn does so as the store's transactions do: MySQL cannot log READ COMMITTED as
+// statements.
+func checkWritesIn(ctx context.Context, db *sql.DB, prefix string) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return fmt.Errorf("sqlstore: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it has changed nothing
+	return checkWrites(ctx, tx, prefix)
 }
 
 func ask(ctx context.Context, run runner, query string) (string, error) {

@@ -94,12 +94,15 @@ func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 	if d == SQLite {
 		s := newSQLite(db, text, check)
 		// It opens its connection, and checks that.
-		if err := s.use(ctx, func(runner) error { return nil }); err != nil {
-			return nil, err
+		if err := s.use(ctx, func(run runner) error { return checkWrites(ctx, run, prefix) }); err != nil {
+			return nil, errors.Join(err, s.close())
 		}
 		return &Store{b: s, text: text}, nil
 	}
 	if err := check(ctx, db); err != nil {
+		return nil, err
+	}
+	if err := checkWritesIn(ctx, db, prefix); err != nil {
 		return nil, err
 	}
 	if d == MySQL {

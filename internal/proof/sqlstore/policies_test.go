@@ -167,6 +167,25 @@ func TestDefaultPolicyOfPreset(t *testing.T) {
 	require.ErrorContains(t, err, "Preset 99")
 }
 
+// A default of a preset that allowed more does not deny when the preset is changed: nobody
+// wrote it, so the values of the new one hold.
+func TestDefaultPolicyOfAnotherPreset(t *testing.T) {
+	everyServer(t, func(t *testing.T, k server) {
+		s := openStore(t, openDB(t, k.driver, k.dsn(t)), sqlstore.Options{})
+		key := otp.PolicyKey{Channel: otp.SMS, Usage: "login"}
+		_, err := policies(t, s, otp.Default).Policy(t.Context(), key)
+		require.NoError(t, err)
+		p := policies(t, s, otp.NIST)
+		policy, err := p.Policy(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, 1, policy.WithDefaults(otp.SMS).LiveCodes)
+		list, err := p.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.ErrorContains(t, list[0].Err, "Policy.LiveCodes", "it is there to be seen")
+	})
+}
+
 // S-84: who changed what and when.
 func TestPolicyHistory(t *testing.T) {
 	everyServer(t, func(t *testing.T, k server) {

@@ -25,6 +25,13 @@ func refused(t *testing.T, db *sql.DB, prefix, reason string) {
 	require.NoError(t, s.Close())
 }
 
+// refusedAnyway expects New to refuse for a reason that no option accepts.
+func refusedAnyway(t *testing.T, db *sql.DB, prefix, reason string) {
+	t.Helper()
+	_, err := sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix, InsecureAcceptLoss: true})
+	require.ErrorContains(t, err, reason)
+}
+
 func migrated(t *testing.T, db *sql.DB) (prefix string) {
 	t.Helper()
 	prefix = fresh(t, db)
@@ -45,8 +52,7 @@ func TestForgetfulServers(t *testing.T) {
 		dsn := servers.Postgres(t)
 		prefix := migrated(t, openDB(t, "pgx", dsn))
 		serializable := openDB(t, "pgx", with(dsn, "default_transaction_isolation=serializable"))
-		_, err := sqlstore.New(t.Context(), serializable, sqlstore.Options{Prefix: prefix, InsecureAcceptLoss: true})
-		require.ErrorContains(t, err, "default_transaction_isolation is serializable")
+		refusedAnyway(t, serializable, prefix, "default_transaction_isolation is serializable")
 	})
 	t.Run("PostgreSQL/fsync", func(t *testing.T) {
 		t.Parallel()
@@ -58,8 +64,18 @@ func TestForgetfulServers(t *testing.T) {
 		dsn := servers.Postgres(t)
 		prefix := migrated(t, openDB(t, "pgx", dsn))
 		readOnly := openDB(t, "pgx", with(dsn, "default_transaction_read_only=on"))
-		_, err := sqlstore.New(t.Context(), readOnly, sqlstore.Options{Prefix: prefix})
-		require.ErrorContains(t, err, "read-only")
+		refusedAnyway(t, readOnly, prefix, "read-only")
+	})
+	t.Run("PostgreSQL/no right", func(t *testing.T) {
+		t.Parallel()
+		dsn := servers.StartPostgres(t).DSN
+		db := openDB(t, "pgx", dsn)
+		prefix := migrated(t, db)
+		for _, text := range []string{"CREATE ROLE reader", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"} {
+			_, err := db.Exec(text)
+			require.NoError(t, err)
+		}
+		refusedAnyway(t, openDB(t, "pgx", with(dsn, "role=reader")), prefix, prefix+"challenge cannot be written")
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()
@@ -92,9 +108,15 @@ func TestForgetfulServers(t *testing.T) {
 		accepted()
 
 		set("read_only = 1")
-		_, err := sqlstore.New(t.Context(), db, sqlstore.Options{Prefix: prefix})
-		require.ErrorContains(t, err, "read-only")
+		refusedAnyway(t, db, prefix, "read-only")
 		set("read_only = 0") // for the tables to be dropped
+
+		set("binlog_format = STATEMENT")
+		refusedAnyway(t, openDB(t, "mysql", server.DSN), prefix, "BINLOG_FORMAT = STATEMENT")
+
+		// What is never committed is undone when the connection ends: a used code works again.
+		refusedAnyway(t, openDB(t, "mysql", with(server.DSN, "autocommit=0")), prefix, "autocommit is 0")
+		refusedAnyway(t, openDB(t, "mysql", with(server.DSN, "completion_type=CHAIN")), prefix, "completion_type is chain")
 	})
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
@@ -119,8 +141,10 @@ func TestForgetfulServers(t *testing.T) {
 			require.NoError(t, err, parameters)
 			require.NoError(t, s.Close())
 		}
-		_, err := sqlstore.New(t.Context(), openDB(t, "sqlite", with(file, "_pragma=query_only(1)")), sqlstore.Options{Prefix: prefix})
-		require.ErrorContains(t, err, "read-only")
+		refusedAnyway(t, openDB(t, "sqlite", with(file, "_pragma=query_only(1)")), prefix, "read-only")
+		for _, driver := range []string{"sqlite", "sqlite3"} {
+			refusedAnyway(t, openDB(t, driver, with(file, "mode=ro")), prefix, prefix+"challenge cannot be written")
+		}
 	})
 }
 
