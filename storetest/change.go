@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -37,13 +38,22 @@ func putKeepsLive(ctx context.Context, s otp.Store) error {
 			return err
 		}
 	}
-	return repeat(func() error { return putRace(ctx, s) })
+	return repeat(func() error {
+		dead, err := begin(ctx, s, newRecord(now), state)
+		if err != nil {
+			return err
+		}
+		dead.cancel(ctx, "of a pending record", now)
+		if err := errors.Join(dead.err(), putRace(ctx, s, newName(), "a new ID")); err != nil {
+			return err
+		}
+		return putRace(ctx, s, dead.want.ID, "the ID of a canceled one")
+	})
 }
 
 // putRace puts records with the same ID, which only one can win. The others must be
 // shown the winner's: an idempotent Request answers with it.
-func putRace(ctx context.Context, s otp.Store) error {
-	id := newName()
+func putRace(ctx context.Context, s otp.Store, id, name string) error {
 	var put, got [crowd]otp.Record
 	var won atomic.Int64
 	err := together(crowd, func(i int) error {
@@ -56,7 +66,7 @@ func putRace(ctx context.Context, s otp.Store) error {
 		}
 		return err
 	})
-	what := fmt.Sprintf("%d goroutines Put a record with the same new ID", crowd)
+	what := fmt.Sprintf("%d goroutines Put a record with %s", crowd, name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

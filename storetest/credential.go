@@ -109,6 +109,9 @@ func swapNeedsOld(ctx context.Context, s otp.CredentialStore) error {
 	long := bytes.Repeat([]byte{0xa5}, otp.MaxCredentials)
 	w.swap(ctx, "to the longest value", b, long, time.Time{}, true)
 	w.load(ctx, "of the longest value", long)
+	other := bytes.Clone(long)
+	other[len(other)-1]++
+	w.swap(ctx, "from a value that differs from the longest in its last byte", other, b, time.Time{}, false)
 	w.swap(ctx, "from the longest value", long, b, time.Time{}, true)
 	w.load(ctx, "after the longest value", b)
 	return w.err()

@@ -129,6 +129,12 @@ var credentialMutants = []mutant[otp.CredentialStore]{
 		})}.make,
 	},
 	{
+		rejectedBy: "SwapNeedsOld", mistake: "compares the beginnings of long values",
+		make: brokenWallet{swaps: swapIf(func(held, old []byte) bool {
+			return len(held) == len(old) && bytes.Equal(held[:min(len(held), 255)], old[:min(len(old), 255)])
+		})}.make,
+	},
+	{
 		rejectedBy: "SwapNeedsOld", mistake: "cuts long values",
 		make: brokenWallet{swaps: func(s *reference, ctx context.Context, key string, old, value []byte, until time.Time) (bool, error) {
 			return s.SwapCredentials(ctx, key, old, value[:min(len(value), 4096)], until)

@@ -45,6 +45,35 @@ func forget(record func(r otp.Record, before time.Time) bool, meter func(m otp.M
 	})
 }
 
+// A firstExpiry has an index of records that a Put over a dead one does not change.
+type firstExpiry struct {
+	*reference
+	expires map[string]time.Time
+}
+
+func (f firstExpiry) Put(ctx context.Context, r otp.Record, now time.Time) (otp.Record, bool, error) {
+	f.mu.Lock()
+	if _, ok := f.expires[r.ID]; !ok {
+		f.expires[r.ID] = r.ExpiresAt
+	}
+	f.mu.Unlock()
+	return f.reference.Put(ctx, r, now)
+}
+
+func (f firstExpiry) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	f.mu.Lock()
+	n := 0
+	for id, at := range f.expires {
+		if _, ok := f.records[id]; ok && n < limit && at.Before(before) {
+			delete(f.records, id)
+			n++
+		}
+	}
+	f.mu.Unlock()
+	more, err := f.reference.Prune(ctx, before, limit-n)
+	return n + more, err
+}
+
 var prunerMutants = []mutant[PruningStore]{
 	{
 		rejectedBy: "PruneKeepsLive", mistake: "forgets verified records",
@@ -53,6 +82,12 @@ var prunerMutants = []mutant[PruningStore]{
 	{
 		rejectedBy: "PruneKeepsLive", mistake: "goes by when a record was made",
 		make: forget(func(r otp.Record, before time.Time) bool { return r.CreatedAt.Before(before) }, nil),
+	},
+	{
+		rejectedBy: "PruneKeepsLive", mistake: "goes by when the record expires that was there first",
+		make: func() PruningStore {
+			return firstExpiry{newReference(), map[string]time.Time{}}
+		},
 	},
 	{
 		rejectedBy: "PruneKeepsLive", mistake: "forgets meters after a day",

@@ -194,6 +194,24 @@ var storeMutants = []mutant[otp.Store]{
 		}}.make,
 	},
 	{
+		rejectedBy: "SpendOnce", mistake: "looks at the first three candidates only",
+		make: broken{spends: func(s *reference, c call) (otp.Record, bool, error) {
+			c.bytes = c.bytes[:min(len(c.bytes), 3*otp.DigestSize)]
+			return c.spend(s)
+		}}.make,
+	},
+	{
+		rejectedBy: "SpendOnce", mistake: "looks at the newest three codes only",
+		make: broken{spends: func(s *reference, c call) (otp.Record, bool, error) {
+			return s.change(c.ctx, c.id, func(r *otp.Record) bool {
+				all := r.Digests
+				defer func() { r.Digests = all }()
+				r.Digests = all[max(0, len(all)-3*otp.DigestSize):]
+				return r.Spend(c.bytes, c.now)
+			})
+		}}.make,
+	},
+	{
 		rejectedBy: "OwnOutcome", mistake: "changes the record and reads it then",
 		make: broken{spends: func(s *reference, c call) (otp.Record, bool, error) {
 			r, applied, err := c.spend(s)
@@ -308,6 +326,19 @@ var storeMutants = []mutant[otp.Store]{
 			}
 			if old := s.peek(c.id); old.Live(c.now) {
 				return old, false, nil
+			}
+			storeMeeting.meet(c.id)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.records[c.id] = clone(c.record)
+			return c.record, true, nil
+		}}.make,
+	},
+	{
+		rejectedBy: "PutKeepsLive", mistake: "looks for a dead record and replaces it later",
+		make: broken{puts: func(s *reference, c call) (otp.Record, bool, error) {
+			if old := s.peek(c.id); c.ctx.Err() != nil || old.ID == "" || old.Live(c.now) {
+				return c.put(s)
 			}
 			storeMeeting.meet(c.id)
 			s.mu.Lock()

@@ -60,6 +60,13 @@ func pruneKeepsLive(ctx context.Context, s PruningStore) error {
 			c.cancel(ctx, "of a verified record", start)
 		}
 	}
+	// And one in the place of another, whose time has come.
+	again, err := begin(ctx, s, newRecord(start.Add(-2*lifetime)), changing)
+	if err != nil {
+		return err
+	}
+	again.put(ctx, "over an expired record", sameID(again, newRecord(start)), start)
+	kept = append(kept, again)
 	hour, month, total := otp.Limit{N: 2, Per: time.Hour}, otp.Limit{N: 2, Per: 30 * day}, otp.Limit{N: 2}
 	window, long, streak, late := newMeter(s), newMeter(s), newMeter(s), newMeter(s)
 	window.take(ctx, "while there is room", true, 2, []otp.Limit{hour}, start)

@@ -27,7 +27,35 @@ func spendOnce(ctx context.Context, s otp.Store) error {
 	if err := c.err(); err != nil {
 		return err
 	}
+	if err := spendPlaces(ctx, s); err != nil {
+		return err
+	}
 	return repeat(func() error { return spendRace(ctx, s) })
+}
+
+// spendPlaces spends each of the most codes that there can be, each by another one of as many
+// candidates.
+func spendPlaces(ctx context.Context, s otp.Store) error {
+	for i := range otp.MaxDigests {
+		r := newRecord(now)
+		var candidates []byte
+		for range otp.MaxDigests - 1 {
+			r.Digests = append(r.Digests, newDigest()...)
+			candidates = append(candidates, newDigest()...)
+		}
+		place := otp.MaxDigests - 1 - i
+		right := r.Digests[i*otp.DigestSize:][:otp.DigestSize]
+		candidates = slices.Insert(candidates, place*otp.DigestSize, right...)
+		c, err := begin(ctx, s, r, state)
+		if err != nil {
+			return err
+		}
+		c.spend(ctx, fmt.Sprintf("with %d candidates, of which number %d is code %d of %[1]d", otp.MaxDigests, place+1, i+1), candidates, now)
+		if err := c.err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func spendRace(ctx context.Context, s otp.Store) error {
