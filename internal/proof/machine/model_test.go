@@ -237,8 +237,8 @@ type delivery struct {
 // the client chose it. That part comes first.
 func (d *delivery) refund(unreachable bool) {
 	for i, s := range d.sends {
-		own := i == 0 && s.scope == "client"
-		if s.c != nil && !(own && (d.conceal || unreachable)) {
+		kept := i == 0 && s.scope == "client" && (d.conceal || unreachable)
+		if s.c != nil && !kept {
 			s.c.gone = true
 		}
 	}
