@@ -50,8 +50,8 @@ type queued struct {
 	last     error // of the try before
 }
 
-// NewQueue returns a queue that holds up to size messages for s. Sizes below 1 are
-// taken as 1. It sends nothing before Run.
+// NewQueue returns a queue that holds up to size messages for s, and as many again that wait
+// for their next try. Sizes below 1 are taken as 1. It sends nothing before Run.
 func NewQueue(s Sender, size int) *Queue {
 	size = max(1, size)
 	return &Queue{to: s, waiting: make(chan queued, size), again: make(chan queued), pausing: make(chan struct{}, size)}
