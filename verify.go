@@ -9,6 +9,9 @@ import (
 // settleTimeout bounds what is tidied up for a caller that may have gone.
 const settleTimeout = 5 * time.Second
 
+// chargeTimeout bounds what is charged for a caller without a deadline.
+const chargeTimeout = 30 * time.Second
+
 // tidying returns a context for what follows an answer that is decided, whatever became of
 // the caller, and however long a store hangs.
 func tidying(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -19,10 +22,11 @@ func tidying(ctx context.Context) (context.Context, context.CancelFunc) {
 // hangs up in between would have been charged nothing of his own. It ends with the deadline
 // of ctx; without one it is bounded, too.
 func undisturbed(ctx context.Context) (context.Context, context.CancelFunc) {
+	whole := context.WithoutCancel(ctx)
 	if end, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(context.WithoutCancel(ctx), end)
+		return context.WithDeadline(whole, end)
 	}
-	return tidying(ctx)
+	return context.WithTimeout(whole, chargeTimeout)
 }
 
 // Verify checks an answer. The error is nil if and only if the code was right,
