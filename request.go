@@ -17,7 +17,8 @@ var errLiveReference = invalid("Reference", "has a live challenge")
 // and sends nothing; its handle is another text, and both work. What repeats is the key
 // together with tenant, usage, subject, channel, recipient, binding and decoy.
 //
-// Limits are charged before the sender is called. If no sender accepts the message the
+// Limits are charged before the sender is called, and go on being charged when ctx is
+// canceled: until its deadline, or for 30 seconds. If no sender accepts the message the
 // challenge is canceled and the error is a [*DeliveryError]; what was charged for the
 // send is given back if the provider has certainly not taken it, but for the limit of
 // r.Client if the recipient cannot be reached ([ErrUndeliverable]). With r.Conceal, failures
